@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from flyball.evaluation.feedback import FEWEST, examine
+from flyball.monitoring.alerts import alerts
 from flyball.monitoring.feedback import OWN, SELECTIVE, feedback_findings
+from flyball.records.alerts import AlertMoved, AlertRow
 from flyball.records.feedback import AnswerCoverage, FeedbackExamined
 
 
@@ -103,3 +106,26 @@ def test_findings_say_how_many_and_of_which_answers() -> None:
     assert (told[OWN].standing, told[SELECTIVE].severity) == ("insufficient", "warn")
     assert "90% of 1,000 answered 1.0 have a label, 2% of 1,000 answered 0.0" in told[SELECTIVE].why
     assert list(feedback_findings(None)) == []
+
+
+def test_an_alert_is_stale_until_the_next_version_is_looked_at_and_over_when_it_has_none() -> None:
+    first = FeedbackExamined(model="m", version="1.1.0", data="d", rows=900, answered=900, columns={"own": 1.0})
+    fired = [msgspec.structs.replace(one, severity="alert", standing="settled") for one in feedback_findings(first) if one.monitor == OWN]
+    rows = {event.key: _row(event) for event in alerts("m", {}, fired, 1)}
+    assert {row.finding.column: row.state for row in rows.values()} == {"": "firing", "own": "firing"}
+    waiting = alerts("m", rows, tuple(feedback_findings(None, tuple(rows.values()))), 2)
+    assert [event.target for event in waiting] == ["stale", "stale"]
+    rows |= {event.key: _row(event) for event in waiting}
+    assert alerts("m", rows, tuple(feedback_findings(None, tuple(rows.values()))), 3) == ()
+    again = alerts("m", rows, tuple(feedback_findings(msgspec.structs.replace(first, version="1.2.0"), tuple(rows.values()))), 4)
+    assert {(event.finding.column, event.target, event.episode) for event in again} == {("own", "firing", 1)}, "the same episode"
+    clean = FeedbackExamined(model="m", version="1.2.0", data="d", rows=900)
+    over = alerts("m", rows, tuple(feedback_findings(clean, tuple(rows.values()))), 4)
+    assert {(event.finding.column, event.target) for event in over} == {("", "resolved"), ("own", "resolved")}
+    assert all("of which the model itself had answered" in event.finding.why for event in over)
+
+
+def _row(event: AlertMoved) -> AlertRow:
+    return AlertRow(
+        key=event.key, model="m", monitor=event.monitor, state=event.target, episode=event.episode, since=1, finding=event.finding
+    )

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 
 from flyball.clock import Instant
 from flyball.evaluation.counts_columns import SLICE
-from flyball.evaluation.outcomes import ANSWERS, DAY, Asked, days, join, judged, trial
+from flyball.evaluation.outcomes import ANSWERS, DAY, OTHER, Asked, days, join, judged, trial
+from flyball.evaluation.sliced import VALUES
+from flyball.records import codec
+from flyball.records.evidence import MOST
+from flyball.records.outcomes import OutcomeCounts, Trial
 from flyball.records.rollouts import RolloutRow, RolloutState
 
 HOUR = 3_600_000_000
@@ -109,12 +113,46 @@ def test_answers_are_counted_by_slice_and_by_what_their_label_said() -> None:
     assert (north.slice, north.asked, north.total, north.right_n) == ("region=north", 2, 1.0, 1)
 
 
+def test_of_very_many_values_of_a_slice_the_largest_are_counted_and_the_rest_together() -> None:
+    regions = [f"r{place % 30:02d}" if place < 300 else f"r{place % 5:02d}" for place in range(400)]
+    given_ = answers(*[(f"p{place}", 0, f"c{place}") for place in range(400)], **{SLICE + "region": regions})
+    found = days(judged(join(given_, rows(("c0", 1, 1.0)), COUNT).answers, pl.DataFrame(), task="binary", near=None), COUNT, 0)
+    parts = {day.slice: day.asked for day in found if day.slice}
+    assert len(parts) == VALUES + 1
+    assert (parts["region=r00"], parts[f"region={OTHER}"]) == (30, 100)
+    assert sum(parts.values()) == 400
+
+
 def test_a_number_is_right_where_it_is_nearer_than_what_it_was_at_its_release() -> None:
     given_ = answers(("a", 0, "ana"), ("b", 0, "bea"), value=[1.0, 1.0])
     labels = pl.DataFrame({"request_id": ["a", "b"], "known": [1, 1], "label": [1.2, 3.0]})
     [day] = days(judged(join(given_, rows(("ana", 1, 1.0)), COUNT).answers, labels, task="regression", near=0.5), COUNT, 0)
     assert (day.labelled, day.right_n, day.wrong_n, day.right_total) == (2, 1, 1, 1.0)
     assert day.loss == pytest.approx(2.2)
+
+
+@pytest.mark.parametrize("worth", [1.4e154, 1e300, 1.7e308, -1.7e308])
+def test_values_too_large_to_be_squared_are_counts_that_can_be_sent(worth: float) -> None:
+    asked = Asked(how="sum", within=DAY, known=50 * DAY)
+    given_ = answers(("a", 0, "ana"), ("b", 0, "bea"), value=[float("inf"), 1.0])
+    labels = pl.DataFrame({"request_id": ["a", "b"], "known": [1, 1], "label": [1.2, 3.0]})
+    joined = join(given_, rows(("ana", 1, worth), ("ana", 2, worth), ("bea", 1, -worth)), asked)
+    [day] = days(judged(joined.answers, labels, task="regression", near=0.5), asked, 0)
+    counts = OutcomeCounts(outcome="o", content="", known=1, days=(day,))
+    assert codec.decode(codec.encode(counts), OutcomeCounts) == counts
+    assert (day.n, day.squares, day.labelled, day.loss, day.wrong_n) == (2, MOST, 1, 2.0, 1), (
+        "an answer that is infinite is off by no number"
+    )
+
+
+def test_so_are_those_of_units_that_were_dealt_at_random() -> None:
+    asked = Asked(how="sum", within=DAY, known=100 * DAY)
+    records = split(200, np.random.default_rng(0))
+    brought = rows(*[(f"c{place}", 11 * DAY + 2 * HOUR, 1.7e308) for place in range(200)])
+    found = trial(join(records, brought, asked), records, asked, ROLLOUT)
+    assert found is not None
+    assert codec.decode(codec.encode(found), Trial) == found
+    assert {arm.squares for arm in found.arms} == {MOST}
 
 
 ROLLOUT = RolloutRow(

@@ -10,7 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.errors import Unavailable
+from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
+from flyball.loop import children
+from flyball.loop.feedback import LATER
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.incidents import INCIDENTS
@@ -173,3 +177,53 @@ def test_where_the_model_had_answered_none_of_its_rows_nothing_is_noted(loans: L
     fed(loans, drawn(np.random.default_rng(4), 300))
     assert trained(loans) is None
     assert alerts(loans) == {}
+
+
+def test_an_older_version_whose_result_is_gone_is_left_out_and_the_new_one_is_looked_at(loans: Loans) -> None:
+    fed(loans, drawn(np.random.default_rng(5), 300))
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    with loans.opened() as wired:
+        ports, feedback = wired.acting(LOOP), wired.feedback()
+        task = feedback._due(ports, ports.clock.now())
+        row = wired.ledger.state().get(VERSIONS, "loan/1.0.0")
+        assert row is not None
+        assert task is not None
+        assert [one.version for one in task.answering] == ["1.0.0"]
+        wired.blobs.remove(row.result)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        task = wired.feedback()._due(ports, ports.clock.now())
+        assert task is not None
+        assert task.answering == ()
+
+
+def test_an_alert_is_over_when_the_next_version_was_looked_at_and_has_none(loans: Loans) -> None:
+    with loans.opened() as wired:
+        loans.tell(wired, FeedbackExamined(model="loan", version="1.0.0", data="loans", rows=900, answered=900, columns={"own": 1.0}))
+    assert loans.call("tick").code == 0
+    assert "it does not learn its own answers/own" in alerts(loans)
+    fed(loans, drawn(np.random.default_rng(4), 300))
+    found = trained(loans)
+    assert found is not None, "that there is none is noted where an alert stands"
+    assert (found.version, found.answered) == ("1.1.0", 0)
+    with loans.opened() as wired:
+        [row] = [row for _, row in wired.ledger.state().scan(ALERTS, "loan/") if row.finding.column == "own"]
+        assert (row.state, "is not the answer's own score" in row.finding.why) == (AlertState.RESOLVED, True)
+
+
+def test_a_version_that_could_not_be_looked_at_is_looked_at_an_hour_later(loans: Loans) -> None:
+    fed(loans, drawn(np.random.default_rng(6), 300))
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    with loans.opened() as wired:
+        ports, feedback = wired.acting(LOOP), wired.feedback()
+        now = ports.clock.now()
+        feedback._child = children.Held(patience_s=0.0)
+        feedback.step(ports, now)
+        with pytest.raises(Unavailable, match="was not looked at"):
+            feedback.finish(ports, now)
+        assert feedback._due(ports, now + int(LATER) // 2) is None
+        assert feedback._due(ports, now + int(LATER)) is not None
+        feedback._child = children.Held()
+        feedback.step(ports, now + int(LATER))
+        feedback.finish(ports, now + int(LATER))
+        assert feedback._due(ports, now + 3 * int(LATER)) is None, "it was looked at"

@@ -8,11 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import flyball as fb
+from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
-from flyball.loop import outcomes_child
+from flyball.loop import children, outcomes_child
 from flyball.loop.gauges import gauges
+from flyball.loop.memory import stored
+from flyball.loop.outcomes import LATER, outcomes_found, outcomes_kept
+from flyball.records import codec
 from flyball.records.alerts import ALERTS, AlertState
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS
+from flyball.records.outcomes import OutcomesKept
+from flyball.store.operational import Operational
+from flyball.store.sql import Database
 
 from .outcome_kit import SUBJECT, Asked, Repaid
 
@@ -183,3 +192,49 @@ def test_of_very_many_answers_those_of_a_part_of_the_keys_are_read(loans: Repaid
     assert 350 < sum(day.asked for day in whole) < 600
     assert sum(day.total for day in whole) / sum(day.n for day in whole) == pytest.approx(0.5, abs=0.1)
     assert counts.unmatched <= 1, "rows of keys that were not read are not told as rows of no answer"
+
+
+def test_a_declaration_that_cannot_be_read_keeps_no_other_model_from_being_counted(loans: Repaid) -> None:
+    loans.declare("who")
+    loop = loans.root / "loop.py"
+    loop.write_text(loop.read_text() + '\nearlier = loan.replace(name="earlier")\n')
+    assert loans.call("apply").code == 0
+    loans.paid("a", [("end", "nobody", 0.1, 1.0)])
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        row = wired.ledger.state().get(DECLARATIONS, "earlier")
+        assert row is not None
+        wired.blobs.remove(row.body)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        due = wired.outcomes()._due(ports, ports.clock.now() + 86_400_000_000)
+        assert [one.model.name for one in due] == ["loan"]
+
+
+def test_outcomes_that_could_not_be_counted_are_counted_an_hour_later(loans: Repaid) -> None:
+    loans.declare("who")
+    loans.paid("a", [("end", "nobody", 0.1, 1.0)])
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        ports, outcomes = wired.acting(LOOP), wired.outcomes()
+        now = ports.clock.now() + 86_400_000_000
+        outcomes._child = children.Held(patience_s=0.0)
+        outcomes.step(ports, now)
+        with pytest.raises(Unavailable, match="are not counted"):
+            outcomes.finish(ports, now)
+        assert list(outcomes._due(ports, now + int(LATER) // 2)) == []
+        assert [one.model.name for one in outcomes._due(ports, now + int(LATER))] == ["loan"]
+
+
+def test_what_is_counted_is_decoded_once_a_model_and_not_looked_at_where_no_monitor_asks(tmp_path: Path) -> None:
+    memory = Operational(Database.open(tmp_path / "kept.db"))
+    for at in (1, 2):
+        memory.save({stored("outcomes/asked"): codec.encode(OutcomesKept(model="asked", at=at))})
+        first = outcomes_kept(memory, "asked")
+        assert first.at == at
+        assert outcomes_kept(memory, "asked") is first
+    data = fb.Dataset("rows", source="a.csv", time="ts", columns={"x": float, "up": int})
+    brought = fb.Outcome("brought", source=data, on="x", column="x", within="1d", how="count")
+    model = fb.Model("asked", task="binary", data=data, label="up", inputs=["x"], outcomes=brought)
+    memory.save({stored("outcomes/asked"): b"unreadable"})
+    assert outcomes_found(memory, model, "1.0.0", 1) == []

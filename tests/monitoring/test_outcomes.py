@@ -14,7 +14,9 @@ from flyball.incidents.playbook import actions
 from flyball.monitoring.outcomes import NO_TRIAL, added, effect_of, mean_of, merged, outcome_findings, relation_of, seen, value_of
 from flyball.monitoring.rules import assess
 from flyball.monitoring.state import MonitorState
+from flyball.records.evidence import MOST
 from flyball.records.outcomes import OutcomeCounts, OutcomeDay, OutcomesKept, Trial, TrialArm
+from flyball.stats.businessmean import Arm, difference
 
 ORDERS = fb.Dataset("orders", source="orders.csv", time="ts", columns={"customer": str, "worth": float})
 OUTCOME = fb.Outcome("conversion", source=ORDERS, on="customer", column="worth", within="1d", how="count")
@@ -54,6 +56,14 @@ def test_a_share_has_wilsons_interval_and_a_mean_students() -> None:
     assert mean_of(0, 0, 0).value is None
 
 
+def test_a_mean_of_values_too_large_to_be_squared_has_no_interval_and_too_large_to_be_added_none() -> None:
+    found = mean_of(100, 1e200, MOST)
+    assert (found.value, found.low, "too large to be squared" in found.why) == (1e198, None, True)
+    found = mean_of(100, MOST, MOST)
+    assert (found.value, "too large to be added" in found.why) == (None, True)
+    assert difference([Arm(new, 0.5, 2_000, 1e200, 1e300) for new in (True, False)]) is None
+
+
 def test_days_that_are_counted_anew_take_the_place_of_what_was_known() -> None:
     before = (day(1), day(9, total=1.0), day(10, total=1.0))
     found = merged(before, (day(10, total=7.0),), 9 * DAY, 11 * DAY, Span.parse("9d"))
@@ -79,6 +89,29 @@ def test_a_monitor_by_slice_has_a_finding_for_each() -> None:
     parts = kept(day(38), day(38, slice="region=north", total=60.0), day(38, slice="region=south"))
     found = {one.slice: one.severity for one in outcome_findings(declared, parts, "1.0.0", 40 * DAY)}
     assert found == {"region=north": "none", "region=south": "alert"}
+
+
+class Compared(str):
+    """A text that counts how often one is compared."""
+
+    __slots__ = ()
+
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_each_count_is_looked_at_once_however_many_values_a_slice_has() -> None:
+    declared = model(fb.metric("conversion").over("100d").by("region") >= 0.2)
+    parts = kept(*(day(at, slice=Compared(f"region={place}")) for at in range(20) for place in range(50)), *(day(at) for at in range(20)))
+    Compared.times = 0
+    assert len(list(outcome_findings(declared, parts, "1.0.0", 40 * DAY))) == 50
+    found = seen(declared, OUTCOME, parts, "1.0.0")
+    assert (len(found.slices), found.slices["region=7"].n, found.value.n) == (50, 4_000, 4_000)
+    assert Compared.times < 5 * 1_020
 
 
 def test_the_counts_of_the_log_are_not_asked_for_an_outcome() -> None:
@@ -141,6 +174,13 @@ def test_an_effect_is_claimed_of_units_that_were_dealt_at_random() -> None:
         (trial_of(*EVEN, bounded=False), "where extreme values are cut off"),
         (trial_of(arm(new=True, n=900, total=90.0), arm(new=False, n=900, total=90.0)), "900 units of the smaller side"),
         (trial_of(), "no unit is due yet"),
+        (
+            trial_of(
+                TrialArm(new=True, weight=5_000, units=20_000, n=20_000, total=1e200, squares=MOST),
+                TrialArm(new=False, weight=5_000, units=20_000, n=20_000, total=2_000.0, squares=2_000.0),
+            ),
+            "too large to be squared",
+        ),
     ],
 )
 def test_no_effect_is_claimed_where_something_speaks_against_it(given: Trial, why: str) -> None:

@@ -16,6 +16,8 @@ from flyball.declare.metrics import CLASSES
 from flyball.evaluation.counts_columns import SLICE
 from flyball.evaluation.counts_labels import plain
 from flyball.evaluation.counts_quality import slice_names
+from flyball.evaluation.sliced import VALUES
+from flyball.records.evidence import MOST
 from flyball.records.outcomes import OutcomeDay, Trial, TrialArm
 from flyball.records.rollouts import RolloutRow
 
@@ -29,6 +31,9 @@ FEWEST_BEFORE = 100
 
 CUT = 0.99
 """The share of such values that are not."""
+
+OTHER = "other values"
+"""What all but the largest `VALUES` values of a slice are counted as: what is kept, and looked at, is bounded."""
 
 ANSWERS: dict[str, pl.DataType] = {
     "request_id": pl.String(),
@@ -71,6 +76,7 @@ def join(answers: pl.DataFrame, rows: pl.DataFrame, asked: Asked, since: Instant
     rows are told of as matched or not.
     """
     rows = rows.filter(pl.col("on").is_not_null() & pl.col("value").is_not_null() & (pl.col("when") <= asked.known)).sort("when")
+    rows = rows.with_columns(_held("value"))
     # of an arm that failed and the one that stood in for it, the one that gave an answer
     one_each = answers.sort("given", "at").unique("request_id", keep="last").sort("at", "request_id")
     placed = one_each.with_row_index("place")
@@ -97,12 +103,18 @@ def valued(how: str) -> pl.Expr:
     if how == "count":
         return pl.col("rows").cast(pl.Float64)
     if how == "sum":
-        return pl.col("total")
+        return _held("total")
     return pl.when(pl.col("rows") > 0).then(pl.col("total") / pl.col("rows"))
 
 
+def _held(name: str) -> pl.Expr:
+    """What leaves the floating-point range when it is summed stays at `MOST`: no number, it could not be sent."""
+    return pl.col(name).clip(-MOST, MOST)
+
+
 def judged(answers: pl.DataFrame, labels: pl.DataFrame, *, task: str, near: float | None) -> pl.DataFrame:
-    """Answers with `loss` (0/1, or the absolute error) and `right`; null without a label (`request_id`, `known`, `label`), of which the newest counts.
+    """Answers with `loss` (0/1, or the absolute error) and `right`; null without a label (`request_id`, `known`, `label`), of which the newest counts,
+    and where the error is no finite number.
 
     near: the error up to which a number is called right; None: not known.
     """
@@ -118,7 +130,8 @@ def judged(answers: pl.DataFrame, labels: pl.DataFrame, *, task: str, near: floa
     if task in CLASSES:
         right = pl.col("_value") == pl.col("_label")
         return pair.with_columns(right=right, loss=(~right).cast(pl.Float64)).drop("_value", "_label")
-    error = (pl.col("_value") - pl.col("_label")).abs().fill_nan(None)
+    apart = (pl.col("_value") - pl.col("_label")).abs()
+    error = pl.when(apart.is_finite()).then(apart.clip(0.0, MOST))
     nearer = pl.lit(None, pl.Boolean) if near is None else error <= near
     return pair.with_columns(loss=error, right=nearer).drop("_value", "_label")
 
@@ -137,10 +150,16 @@ def days(answers: pl.DataFrame, asked: Asked, since: Instant) -> tuple[OutcomeDa
     )
     parts = [rows.with_columns(slice=pl.lit(""))]
     parts += [
-        rows.filter(pl.col(SLICE + name).is_not_null()).with_columns(slice=pl.lit(f"{name}=") + pl.col(SLICE + name))
+        rows.filter(pl.col(SLICE + name).is_not_null()).with_columns(slice=pl.lit(f"{name}=") + _largest(rows[SLICE + name]))
         for name in slice_names(rows)
     ]
     return tuple(sorted((day for part in parts for day in _counted(part)), key=lambda one: (one.day, one.version, one.role, one.slice)))
+
+
+def _largest(values: pl.Series) -> pl.Expr:
+    sizes = values.drop_nulls().value_counts(name="n").sort(["n", values.name], descending=[True, False])
+    value = pl.col(values.name)
+    return pl.when(value.is_in(sizes[values.name].head(VALUES).implode())).then(value).otherwise(pl.lit(OTHER))
 
 
 def _counted(rows: pl.DataFrame) -> Iterator[OutcomeDay]:
@@ -160,6 +179,7 @@ def _counted(rows: pl.DataFrame) -> Iterator[OutcomeDay]:
     for name, side in (("right", right), ("wrong", ~right)):
         of = y.filter(side)
         sums |= {f"{name}_n": of.count(), f"{name}_total": of.sum(), f"{name}_squares": (of**2).sum()}
+    sums |= {name: each.clip(-MOST, MOST) for name, each in sums.items() if name.endswith(("total", "squares", "loss"))}
     for row in rows.group_by("version", "role", "slice", "day").agg(**sums).iter_rows(named=True):
         cells, counts = np.unique(np.array(row.pop("lag"), dtype=np.int64), return_counts=True)
         yield OutcomeDay(**row, lag=dict(zip(cells.tolist(), counts.tolist(), strict=True)))
@@ -198,6 +218,7 @@ def trial(joined: Joined, records: pl.DataFrame, asked: Asked, rollout: RolloutR
         values.with_columns(y=y)
         .group_by("new", "weight")
         .agg(units=pl.len(), n=pl.col("y").count(), total=pl.col("y").sum(), squares=(pl.col("y") ** 2).sum())
+        .with_columns(_held("total"), _held("squares"))
         .sort("weight", "new")
     )
     both = dealt.filter(pl.col("on").is_not_null()).group_by("on", "weight").agg(pl.col("role").n_unique())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,25 +16,29 @@ import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.ledger.bounds import clipped, named
 from flyball.loop import children
 from flyball.loop.feedback_child import Answering, Task
 from flyball.loop.ports import Ports
-from flyball.monitoring.feedback import feedback_findings
+from flyball.monitoring.feedback import FAILURE, feedback_findings
 from flyball.records import codec
-from flyball.records.alerts import Finding
+from flyball.records.alerts import ALERTS, AlertRow, AlertState, Finding
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.serving import ROUTES, SegmentRow
 from flyball.records.training import NO_ATTEMPTS, RUNS
-from flyball.records.versions import MODELS, VERSIONS, VersionRow
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.serving import wal
 
 ACTOR: Final = "loop"
 
 REST: Final = Span.parse("5s")
 """How far apart looks lie at what is due."""
+
+LATER: Final = Span.parse("1h")
+"""How long a version is left alone that could not be looked at."""
 
 AGO: Final = Span.parse("100d")
 """How far back the log is read."""
@@ -51,10 +56,13 @@ class NoteFeedback(Record, frozen=True):
 
 
 def decide_note_feedback(state: State, command: NoteFeedback, _now: Instant) -> Sequence[Event]:
-    """Once a version. Where the model had answered none of its rows, and nothing can be said of labels, there is nothing to note."""
+    """Once a version. Where the model had answered none of its rows, and nothing can be said of labels, there is nothing to note, but that an alert is
+    over.
+    """
     found = command.found
     key = f"{found.model}/{found.version}"
-    if state.get(VERSIONS, key) is None or state.get(FEEDBACKS, key) is not None or not (found.answered or found.coverage or found.why):
+    told = found.answered or found.coverage or found.why or standing(state, found.model)
+    if state.get(VERSIONS, key) is None or state.get(FEEDBACKS, key) is not None or not told:
         return ()
     columns = {named(name): share for name, share in list(found.columns.items())[:MOST_COLUMNS]}
     coverage = tuple(msgspec.structs.replace(one, answer=named(one.answer)) for one in found.coverage)
@@ -64,7 +72,14 @@ def decide_note_feedback(state: State, command: NoteFeedback, _now: Instant) -> 
 def feedback_of(state: State, model: str) -> list[Finding]:
     """What is said of the model's newest version."""
     roles = state.get(MODELS, model)
-    return list(feedback_findings(examined(state, model, roles.newest))) if roles is not None and roles.newest else []
+    found = examined(state, model, roles.newest) if roles is not None and roles.newest else None
+    return list(feedback_findings(found, standing(state, model)))
+
+
+def standing(state: State, model: str) -> tuple[AlertRow, ...]:
+    """The model's alerts of what versions learned from that are not over."""
+    over = (AlertState.OK, AlertState.RESOLVED)
+    return tuple(row for _, row in state.scan(ALERTS, f"{model}/") if row.finding.failure == FAILURE and row.state not in over)
 
 
 def examined(state: State, model: str, version: str) -> FeedbackExamined | None:
@@ -85,6 +100,8 @@ class Feedback:
         self._child = children.Held()
         self._next: Instant = 0
         self._done: set[str] = set()
+        self._rest: dict[str, Instant] = {}
+        """Until when a version is left alone."""
 
     def step(self, ports: Ports, now: Instant) -> None:
         """Record what was found, and begin with the next version. Raises what a look raised, once."""
@@ -97,7 +114,7 @@ class Feedback:
         if task is None:
             self._next = now + int(REST)
             return
-        self._done.add(f"{task.model}/{task.version}")
+        self._rest[f"{task.model}/{task.version}"] = now + int(LATER)
         self._thread = threading.Thread(target=partial(self._look, task), name="feedback", daemon=True)
         self._thread.start()
 
@@ -119,6 +136,7 @@ class Feedback:
             raise failed
         made, self._made = self._made, None
         if made is not None:
+            self._done.add(f"{made.model}/{made.version}")
             command = NoteFeedback(id=ports.clock.new_id("cmd"), actor=ACTOR, found=made)
             if decide_note_feedback(ports.ledger.state(), command, ports.clock.now()):
                 ports.ledger.execute(command, decide_note_feedback)
@@ -128,10 +146,21 @@ class Feedback:
         for name, _ in state.scan(DECLARATIONS):
             roles = state.get(MODELS, name)
             key = f"{name}/{roles.newest}" if roles is not None and roles.newest else ""
-            if not key or key in self._done or state.get(FEEDBACKS, key) is not None or state.get(ROUTES, name) is None:
+            if (
+                not key
+                or key in self._done
+                or 0 < self._rest.get(key, 0) - now <= int(LATER)
+                or state.get(FEEDBACKS, key) is not None
+                or state.get(ROUTES, name) is None
+            ):
                 continue
             version = state.get(VERSIONS, key)
-            task = self._about(ports, state, version, now) if version is not None else None
+            try:
+                task = self._about(ports, state, version, now) if version is not None else None
+            except FlyballError:
+                # what one model has lost, such as a blob, keeps no other from its turn
+                self._rest[key] = now + int(LATER)
+                continue
             if task is not None:
                 return task
             self._done.add(key)
@@ -158,6 +187,8 @@ class Feedback:
             answering=tuple(one for row in before if (one := _answering(ports, state, row)) is not None),
             log=str(self._log),
             blobs=str(self._blobs),
+            # before what is sealed is asked: what is sealed between the two is missed, and not passed over
+            listed=tuple((file.gateway, file.number) for file in wal.segments(self._log)),
             sealed=tuple(row for row in self._sealed() if row.last >= since),
         )
 
@@ -175,6 +206,9 @@ class Feedback:
 
 
 def _answering(ports: Ports, state: State, row: VersionRow) -> Answering | None:
-    run = state.get(RUNS, row.run)
-    evidence = ports.library.result(row.result).evidence
+    """None of a version that is deleted, or whose result cannot be read any more: what it may have learned by heart is not known."""
+    run, evidence = state.get(RUNS, row.run), ""
+    if row.state is not VersionState.DELETED:
+        with suppress(NotFound, Corrupt):
+            evidence = ports.library.result(row.result).evidence
     return Answering(version=row.version, as_of=run.as_of, evidence=evidence) if run is not None and evidence else None

@@ -19,10 +19,10 @@ from flyball.data.commit import scan
 from flyball.data.types import DTYPES, arrivals
 from flyball.declare.live import label_delay, sent
 from flyball.declare.model import Label, Model
-from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.evaluation.feedback import Examined, examine
 from flyball.ledger.bounds import clipped
-from flyball.loop.learning import log_records
+from flyball.loop.learning import log_records, segments
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
 from flyball.records.base import Record
@@ -51,7 +51,7 @@ class Answering(Record, frozen=True):
 
 class Task(Record, frozen=True):
     """Which version is looked at, by `declaration`; where its data set's rows lie, of which those known by `as_of` were used; who had answered since
-    `since`; `log`, `blobs`: folders; `sealed`: segments of the log that became blobs.
+    `since`; `log`, `blobs`: folders; `sealed`: segments of the log that became blobs; `listed`: its files (gateway, number) before that.
     """
 
     model: str
@@ -64,6 +64,7 @@ class Task(Record, frozen=True):
     log: str
     blobs: str
     sealed: tuple[SegmentRow, ...] = ()
+    listed: tuple[tuple[str, int], ...] = ()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,6 +73,9 @@ def main(arguments: Sequence[str]) -> int:
     task = codec.decode(Path(arguments[0]).read_bytes(), Task)
     try:
         found = look(task, LocalBlobs(Path(task.blobs)))
+    except Unavailable:
+        # not now: without an answer it is looked at again
+        return 1
     except (FlyballError, pl.exceptions.PolarsError) as error:
         found = FeedbackExamined(model=task.model, version=task.version, why=clipped(str(error)))
     sys.stdout.buffer.write(codec.encode(found))
@@ -154,7 +158,9 @@ def logged(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.Da
     names: dict[str, tuple[str, ...]] = {}
     taken: dict[str, list[Any]] = {name: [] for name in ("id", "at", "version", "value", "score")}
     given: dict[str, list[Any]] = {name: [] for name in keys}
-    read = log_records(lambda: wal.segments(Path(task.log)), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256)))
+    read = log_records(
+        lambda: segments(Path(task.log), task.listed), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
+    )
     for part in read(task.since):
         for record in part:
             name, _, version = record.version.partition("@")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from flyball.declare.elsewhere import classes, is_folder
 from flyball.declare.live import label_delay
 from flyball.declare.metrics import CLASSES, metric_names
 from flyball.declare.model import Model
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_labels import plain
 from flyball.evaluation.counts_quality import slice_names, with_slices
@@ -74,27 +75,40 @@ def log_records(
     sealed: Callable[[], Iterable[SegmentRow]],
     unseal: Callable[[SegmentRow], list[wal.LogRecord]],
 ) -> Records:
-    """How the project's log is read: what is sealed from its blobs, all else from its files."""
+    """How the project's log is read: what is sealed from its blobs, all else from its files. Reading raises Unavailable where a file is gone meanwhile
+    and no sealed segment is in its place: what was read is not the whole.
+    """
 
     def read(since: Instant) -> Iterator[Iterable[wal.LogRecord]]:
         files = {(file.gateway, file.number): file.path for file in log()}
         for row in sealed():
             if row.last >= since and (row.gateway, row.number) not in files:
                 yield unseal(row)
-        for path in files.values():
-            offset = 0
+        for name, path in files.items():
+            offset = given = 0
             while True:
                 try:
                     records, after = wal.read(path, offset)
                 except FileNotFoundError:
-                    # sealed meanwhile: it is read the next time
+                    became = next((each for each in sealed() if (each.gateway, each.number) == name), None)
+                    if became is None or (given and became.erased):
+                        raise Unavailable("a segment of the log was sealed while it was read", why="/".join(map(str, name))) from None
+                    if became.last >= since:
+                        yield unseal(became)[given:]
                     break
                 if not records:
                     break
                 yield records
-                offset = after
+                offset, given = after, given + len(records)
 
     return read
+
+
+def segments(log: Path, listed: Iterable[tuple[str, int]]) -> list[wal.SegmentFile]:
+    """The files of the log, and those that were there when it was `listed` (gateway, number), though one is sealed by now."""
+    return sorted(
+        {*wal.segments(log), *(wal.SegmentFile(gateway, number, log / gateway / f"{number:06d}.wal") for gateway, number in listed)}
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +18,11 @@ import msgspec
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
 from flyball.declare.model import Model
-from flyball.declare.outcomes import known_after
+from flyball.declare.outcomes import known_after, outcome_of
 from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.outcomes import DAY
 from flyball.loop import children
+from flyball.loop.elsewhere import readable
 from flyball.loop.memory import load, stored
 from flyball.loop.outcomes_child import Answer, Source, Task, told
 from flyball.loop.ports import Memory, Ports
@@ -36,6 +36,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.outcomes import OutcomeCounts, OutcomeSeen, OutcomesKept
 from flyball.records.rollouts import ROLLOUTS, RolloutRow
 from flyball.records.serving import SegmentRow
+from flyball.serving import wal
 
 REST: Final = Span.parse("5s")
 """How far apart looks lie at what is due."""
@@ -55,15 +56,23 @@ KEPT: Final = Span.parse("100d")
 _OUTCOMES: Final = "outcomes/"
 
 
-@lru_cache(maxsize=256)
-def _decoded(raw: bytes) -> OutcomesKept:
-    return codec.decode(raw, OutcomesKept)
+_MODELS: Final = 256
+"""Of so many models what is kept stays decoded: each tick looks at it."""
+
+_DECODED: Final[dict[str, tuple[bytes, OutcomesKept]]] = {}
 
 
 def outcomes_kept(memory: Memory, model: str) -> OutcomesKept:
     """What is counted of a model's outcomes."""
     raw = memory.load(stored(_OUTCOMES + model))
-    return OutcomesKept(model=model) if raw is None else _decoded(bytes(raw))
+    if raw is None:
+        return OutcomesKept(model=model)
+    known, raw = _DECODED.get(model), bytes(raw)
+    if known is None or known[0] != raw:
+        if len(_DECODED) >= _MODELS:
+            _DECODED.clear()
+        known = _DECODED[model] = (raw, codec.decode(raw, OutcomesKept))
+    return known[1]
 
 
 def outcomes_seen(memory: Memory, model: Model, version: str) -> tuple[OutcomeSeen, ...]:
@@ -76,7 +85,7 @@ def outcomes_seen(memory: Memory, model: Model, version: str) -> tuple[OutcomeSe
 
 def outcomes_found(memory: Memory, model: Model, version: str, now: Instant) -> list[Finding]:
     """What the monitors of a model's outcomes say."""
-    if not model.outcomes:
+    if not any(outcome_of(model, check) is not None for check in model.monitors):
         return []
     return list(monitoring.outcome_findings(model, outcomes_kept(memory, model.name), version, now))
 
@@ -100,8 +109,8 @@ class Outcomes:
         self._failed: FlyballError | OSError | None = None
         self._child = children.Held()
         self._next: Instant = 0
-        self._tried: dict[str, tuple[str, Instant]] = {}
-        """By model: what was counted last, or could not be, and when."""
+        self._rest: dict[str, Instant] = {}
+        """Until when a model is left alone."""
 
     def step(self, ports: Ports, now: Instant) -> None:
         """Keep what was counted, and begin with the next model whose outcomes have news. Raises what counting raised, once."""
@@ -114,7 +123,7 @@ class Outcomes:
         if due is None:
             self._next = now + int(REST)
             return
-        self._tried[due.model.name] = (due.digest, now)
+        self._rest[due.model.name] = now + int(OFTEN)
         self._thread = threading.Thread(target=self._look, args=(due, now), name="outcomes", daemon=True)
         self._thread.start()
 
@@ -141,15 +150,15 @@ class Outcomes:
     def _due(self, ports: Ports, now: Instant) -> Iterator[_Due]:
         state = ports.ledger.state()
         for name, row in state.scan(DECLARATIONS):
-            model = ports.library.model(row.body)
-            sources = _sources(state, model, now)
-            if not sources:
+            model = readable(ports, row)
+            sources = _sources(state, model, now) if model is not None else ()
+            if model is None or not sources:
                 continue
             kept, day = outcomes_kept(ports.memory, name), now // DAY
             asked = "/".join([row.body, str(day), *(f"{source.outcome}:{source.lies}" for source in sources)])
             digest = hashlib.sha256(asked.encode()).hexdigest()
-            tried, at = self._tried.get(name, ("", 0))
-            if digest in (kept.digest, tried) or now - max(kept.at, at) < (int(OFTEN) if kept.at or at else 0):
+            rests = 0 < self._rest.get(name, 0) - now <= int(LATER)
+            if digest == kept.digest or rests or now - kept.at < (int(OFTEN) if kept.at else 0):
                 continue
             yield _Due(model, kept, digest, self._task(ports, state, model, row.body, sources, kept, now))
 
@@ -175,6 +184,8 @@ class Outcomes:
             blobs=str(self._blobs),
             key=str(self._key),
             near=near.value if near is not None else None,
+            # before what is sealed is asked: what is sealed between the two is missed, and not passed over
+            listed=tuple((file.gateway, file.number) for file in wal.segments(self._log)),
             sealed=tuple(row for row in self._sealed() if row.last >= reads),
         )
 
@@ -188,7 +199,7 @@ class Outcomes:
         except (FlyballError, OSError) as error:
             self._failed = error
             # what takes too long would be begun again with each new row
-            self._tried[due.model.name] = (due.digest, now + int(LATER))
+            self._rest[due.model.name] = now + int(LATER)
 
     def _ask(self, task: Task) -> Answer:
         """What the child counts; why nothing, where it ended otherwise than it should."""

@@ -25,7 +25,7 @@ from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_quality import with_slices
 from flyball.evaluation.outcomes import ANSWERS, Asked
 from flyball.ledger.bounds import clipped
-from flyball.loop.learning import log_records
+from flyball.loop.learning import log_records, segments
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
 from flyball.records.base import Record
@@ -59,7 +59,8 @@ class Source(Record, frozen=True):
 
 class Task(Record, frozen=True):
     """What is counted: days from `since` on, and what was dealt in `rollouts`. `declaration`: the model's; `watch`: how its log is sliced; `log`, `blobs`,
-    `key`: paths (of the key by which keys of callers are hashed); `near`: the error up to which a number is called right.
+    `key`: paths (of the key by which keys of callers are hashed); `near`: the error up to which a number is called right; `listed`:
+    files of the log (gateway, number) that were there before it was looked what is `sealed`.
     """
 
     model: str
@@ -73,6 +74,7 @@ class Task(Record, frozen=True):
     key: str
     near: float | None = None
     sealed: tuple[SegmentRow, ...] = ()
+    listed: tuple[tuple[str, int], ...] = ()
 
 
 class Answer(Record, frozen=True):
@@ -180,7 +182,7 @@ class _Log:
         self._task, self._model, self._outcome = task, model, outcome
         self._by = joined_by(model, outcome)
         self._read = log_records(
-            lambda: wal.segments(Path(task.log)), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
+            lambda: segments(Path(task.log), task.listed), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
         )
         self._wanted = tuple(dict.fromkeys((*task.watch.slices, *task.watch.reads)))
         self._names: dict[str, tuple[str, ...]] = {}

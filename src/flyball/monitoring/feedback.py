@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from flyball.evaluation.feedback import FEWEST
 from flyball.ledger.bounds import clipped
-from flyball.records.alerts import Finding
+from flyball.records.alerts import AlertRow, Finding
 from flyball.records.feedback import AnswerCoverage, FeedbackExamined
 from flyball.stats.intervals import wilson
 
@@ -28,19 +28,32 @@ APART = 0.1
 """Labels of one answer are at most so many times as frequent as those of another for it to be selective."""
 
 
-def feedback_findings(found: FeedbackExamined | None) -> Iterator[Finding]:
-    """What is found of the newest version; nothing where it was not looked into."""
+def feedback_findings(found: FeedbackExamined | None, standing: Sequence[AlertRow] = ()) -> Iterator[Finding]:
+    """What is found of the newest version. Where it was not looked into, nothing is known of what alerts are `standing`; a column that it holds no
+    answers in is told to be over.
+    """
     if found is None or found.why:
+        why = (
+            "the newest version is not looked at yet"
+            if found is None
+            else f"{found.model}@{found.version} was not looked into: {found.why}"
+        )
+        yield from (_said(one.monitor, "none", why, column=one.finding.column, known=False) for one in standing)
         return
+    over = {(one.monitor, one.finding.column) for one in standing}
     ref = f"{found.model}@{found.version}"
     low = found.copied.low
     severity = "none" if low is None or low < WARN else "warn" if low < ALERT else "alert"
     answered = f"{ref} learned from {found.rows:,} labelled rows of {found.data}, {found.answered:,} of which the model itself had answered"
     copied = f"; {found.copied.why}" + ("" if low is None else f": at least {100 * low:.3g}% of these labels are copies of its answers")
-    yield _said(OWN, severity, answered + copied, effect=found.copied.value, n=found.copied.n, known=low is not None)
+    # that it had answered none says nothing new of a version, and that what another one had learned is over
+    known = low is not None or (not found.answered and (OWN, "") in over)
+    yield _said(OWN, severity, answered + copied, effect=found.copied.value, n=found.copied.n, known=known)
     for name, share in found.columns.items():
         why = f"{answered}; {name} is the answer's own score in {100 * share:.3g}% of them"
         yield _said(OWN, "alert", why, column=name, effect=share, n=found.answered)
+    for name in sorted(column for monitor, column in over if monitor == OWN and column and column not in found.columns):
+        yield _said(OWN, "none", f"{answered}; {name} is not the answer's own score", column=name, n=found.answered)
     apart = selective(found.coverage)
     if apart is None:
         told = _told(found.coverage)

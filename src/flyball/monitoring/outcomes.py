@@ -7,7 +7,8 @@ whoever is asked move it as well. An effect is claimed of units that were dealt 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from flyball.evaluation.outcomes import DAY
 from flyball.monitoring.checks import FEWEST, judged
 from flyball.records.alerts import Finding
 from flyball.records.estimates import Estimate
+from flyball.records.evidence import MOST
 from flyball.records.outcomes import (
     OutcomeCounts,
     OutcomeDay,
@@ -47,6 +49,8 @@ MIXED = 0.01
 RATIO_E = 1_000.0
 """Evidence against the planned split from which on nothing follows from it."""
 
+K = TypeVar("K", int, str)
+
 _Z = 1.959963984540054
 _LN10 = math.log(10)
 
@@ -69,6 +73,14 @@ def added(days: Iterable[OutcomeDay]) -> OutcomeDay | None:
     return msgspec.structs.replace(given[0], lag=lag, **{name: sum(getattr(day, name) for day in given) for name in _SUMS})
 
 
+def _by(days: Iterable[OutcomeDay], key: Callable[[OutcomeDay], K]) -> dict[K, list[OutcomeDay]]:
+    """Counts by what `key` says of them: each is looked at once, however many values there are."""
+    found: dict[K, list[OutcomeDay]] = {}
+    for day in days:
+        found.setdefault(key(day), []).append(day)
+    return found
+
+
 def merged(before: Sequence[OutcomeDay], found: Sequence[OutcomeDay], since: Instant, now: Instant, keep: Span) -> tuple[OutcomeDay, ...]:
     """Days that were counted anew from `since` on take the place of what was known of them; those longer ago than `keep` go."""
     first, oldest = since // DAY, (now - keep) // DAY
@@ -79,11 +91,15 @@ def mean_of(n: int, total: float, squares: float, *, other: int = 1) -> Estimate
     """A mean with its 95% interval: Wilson's where all values are 0 or 1 (`other` of them are not), else Student's."""
     if not n:
         return Estimate(value=None, why="no answer is due yet that has a value")
+    if not abs(total) < MOST:
+        return Estimate(value=None, n=n, why="the values are too large to be added up")
     value = total / n
+    if not squares < MOST:
+        return Estimate(value=value, n=n, why="no interval: the values are too large to be squared")
     if not other:
         ends = wilson(total, n)
     else:
-        variance = max(0.0, squares / n - value**2) * n / max(n - 1, 1)
+        variance = max(0.0, squares / n - value * value) * n / max(n - 1, 1)
         ends = t_interval(value, math.sqrt(variance / n), n - 1)
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         return Estimate(value=value, n=n, why="one answer has no interval")
@@ -100,7 +116,7 @@ def value_of(day: OutcomeDay | None) -> Estimate:
 def relation_of(days: Sequence[OutcomeDay], task: str) -> OutcomeRelation:
     """How the outcome goes together with quality, in these counts of the whole."""
     metric = "accuracy" if task in CLASSES else "mae"
-    by_day = [whole for day in sorted({each.day for each in days}) if (whole := added(each for each in days if each.day == day))]
+    by_day = [whole for _, parts in sorted(_by(days, lambda each: each.day).items()) if (whole := added(parts))]
     told = [day for day in by_day if min(day.n, day.labelled) >= DAILY_FEWEST]
     # less loss is better; where ranks are compared, accuracy and the share of errors with its sign turned are one
     quality = np.array([-day.loss / day.labelled for day in told])
@@ -154,6 +170,8 @@ def effect_of(trial: Trial) -> OutcomeEffect:
         return none(f"{share:.3g}% of the keys met both versions: deal by what outcomes are joined by (Rollout(sticky=…))")
     if not trial.bounded and trial.cap is None:
         return none("too few outcomes before the rollout say where extreme values are cut off, without which no interval holds")
+    if not all(max(abs(arm.total), arm.squares) < MOST for arm in trial.arms):
+        return none("the values are too large to be squared, and no interval holds")
     found = businessmean.difference([businessmean.Arm(arm.new, arm.weight / 10_000, arm.n, arm.total, arm.squares) for arm in trial.arms])
     if found is None or found.smaller < businessmean.FEWEST:
         least = 0 if found is None else found.smaller
@@ -185,10 +203,10 @@ def counts_of(kept: OutcomesKept, outcome: str) -> OutcomeCounts | None:
 def seen(model: Model, outcome: Outcome, kept: OutcomesKept, version: str) -> OutcomeSeen:
     """All that is known of an outcome. `version`: the champion."""
     counts = counts_of(kept, outcome.name) or OutcomeCounts(outcome=outcome.name, content="", known=0)
-    own = [day for day in counts.days if day.version == version and day.role == "champion"]
-    whole = added(day for day in own if not day.slice)
-    answered = [day for day in counts.days if day.role in ("champion", "challenger")]
-    versions = {name: added(day for day in answered if day.version == name and not day.slice) for name in {day.version for day in answered}}
+    own = _by((day for day in counts.days if day.version == version and day.role == "champion"), lambda day: day.slice)
+    whole = added(own.pop("", ()))
+    answered = [day for day in counts.days if day.role in ("champion", "challenger") and not day.slice]
+    versions = {name: added(days) for name, days in _by(answered, lambda day: day.version).items()}
     lag = whole.lag if whole is not None else {}
     effects = tuple(effect_of(one) for one in sorted(counts.trials, key=lambda each: -each.started))
     return OutcomeSeen(
@@ -204,9 +222,9 @@ def seen(model: Model, outcome: Outcome, kept: OutcomesKept, version: str) -> Ou
         lag_p90_s=lag_s(lag, 0.9),
         known_at=counts.known,
         unmatched=counts.unmatched,
-        slices={name: value_of(added(day for day in own if day.slice == name)) for name in sorted({day.slice for day in own} - {""})},
+        slices={name: value_of(added(days)) for name, days in sorted(own.items())},
         versions={name: value_of(day) for name, day in sorted(versions.items())},
-        relation=relation_of([day for day in answered if not day.slice], model.task),
+        relation=relation_of(answered, model.task),
         effects=effects,
         no_effect="" if effects else NO_TRIAL,
     )
@@ -227,10 +245,9 @@ def outcome_findings(model: Model, kept: OutcomesKept, version: str, now: Instan
         else:
             own = [day for day in own if day.version == version]
         span = check.metric.span or Span(DAY * len({day.day for day in own}))
-        names = (
-            [""] if not check.metric.slices else sorted({day.slice for day in own if day.slice.partition("=")[0] in check.metric.slices})
-        )
+        parts = _by(own, lambda day: day.slice)
+        names = [""] if not check.metric.slices else sorted(name for name in parts if name.partition("=")[0] in check.metric.slices)
         for name in names or [""]:
-            found = value_of(added(day for day in own if day.slice == name))
+            found = value_of(added(parts.get(name, ())))
             bound = None if isinstance(check.bound, Reference) else check.bound
             yield judged(check, name, found, bound, span=Span(span), failure=FAILURE)

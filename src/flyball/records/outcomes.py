@@ -18,7 +18,8 @@ class OutcomeDay(Record, frozen=True, omit_defaults=True):
     `total` and `squares`; `other` of these are neither 0 nor 1. `lag` counts `told` answers by floor(8 × log2(µs)) until their first row.
 
     Of all answers `labelled` have a label: `loss` sums 0/1 errors, or absolute errors of numbers. Of due ones with a value, `right_…` are those that the
-    label says were right (a number: nearer than the mean error at its release), `wrong_…` the others.
+    label says were right (a number: nearer than the mean error at its release), `wrong_…` the others. What leaves the floating-point range stays at `MOST`
+    (`records/evidence.py`).
     """
 
     version: str

@@ -41,7 +41,8 @@ class Difference(NamedTuple):
 
 
 def difference(arms: Sequence[Arm]) -> Difference | None:
-    """The difference of means; None while an arm has no unit. Raises ValueError for a weight outside (0, 1).
+    """The difference of means; None while an arm has no unit, or where squares leave the floating-point range. Raises ValueError for a weight outside
+    (0, 1).
 
     >>> equal = [Arm(True, 0.5, 2000, 1000.0, 1000.0), Arm(False, 0.5, 2000, 1000.0, 1000.0)]
     >>> found = difference(equal)
@@ -59,9 +60,15 @@ def difference(arms: Sequence[Arm]) -> Difference | None:
     for arm in arms:
         factor = 1 / arm.weight if arm.new else -1 / (1 - arm.weight)
         first += factor * (arm.total - arm.n * mean)
-        second += factor**2 * max(0.0, arm.squares - 2 * mean * arm.total + arm.n * mean**2)
+        # a power would raise where a product is infinite
+        squares = factor * factor * (arm.squares - 2 * mean * arm.total + arm.n * mean * mean)
+        if not math.isfinite(squares):
+            return None
+        second += max(0.0, squares)
     value = first / t
-    variance = max(0.0, second / t - value**2)
+    if not (math.isfinite(second) and math.isfinite(value * value)):
+        return None
+    variance = max(0.0, second / t - value * value)
     scale = t * _R2 + 1
     reach = math.sqrt(variance * 2 * scale / (t * t * _R2) * math.log(math.sqrt(scale) / ALPHA))
     return Difference(value, value - reach, value + reach, t, min(sizes))
