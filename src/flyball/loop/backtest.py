@@ -25,7 +25,9 @@ from flyball.declare.units import Money
 from flyball.errors import BadInput
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop import training as runs
+from flyball.loop.caps import capped_by
 from flyball.loop.commands import Apply, decide_apply
+from flyball.loop.findings import SettleIncident, decide_settle
 from flyball.loop.folds import FOLDS
 from flyball.loop.ports import Ports
 from flyball.loop.releases import Release, Rollback, decide_release, decide_rollback
@@ -34,6 +36,7 @@ from flyball.loop.tick import tick
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationApplied
+from flyball.records.incidents import INCIDENTS
 from flyball.records.proposals import PROPOSALS, ProposalRow
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import NO_ATTEMPTS, RUNS, RunQueued
@@ -175,6 +178,7 @@ def rehearse(
             clock.advance_to(now)
             # who has had the time answers before the loop looks again, and puts a newer question in the place of the old one
             _approve(ports, policy.model, now, approval)
+            _acknowledge(ports, policy.model, now, approval)
             due = _settle(now, ports)
             progress((now - history.start) / (end - history.start))
             # what is due and has not happened waits for evidence, as a rollout does whose step has had its time
@@ -260,6 +264,16 @@ def _approve(ports: Ports, model: Model, now: Instant, approval: Span) -> None:
     waiting = [row for _, row in state.scan(PROPOSALS) if not row.verdict and row.mode == "propose" and now >= row.made_at + approval]
     for row in waiting:
         _accept(ports, model, row, now)
+
+
+def _acknowledge(ports: Ports, model: Model, now: Instant, approval: Span) -> None:
+    """The same person, in the same time, acknowledges an incident that keeps the loop from training."""
+    state = ports.ledger.state()
+    capped = capped_by(state, model, "monitor", now)
+    row = state.get(INCIDENTS, capped) if capped else None
+    if row is not None and now >= max(row.capped_at, row.opened_at, row.reopened_at) + approval:
+        taken = SettleIncident(id=ports.clock.new_id("cmd"), actor="user:backtest", incident=row.incident, verb="ack", text="")
+        ports.ledger.execute(taken, decide_settle)
 
 
 def _accept(ports: Ports, model: Model, row: ProposalRow, now: Instant) -> None:
