@@ -118,6 +118,16 @@ def test_a_steady_column_is_hardly_ever_left_out_of_fast_windows():
     assert left_out <= 1
 
 
+def test_a_steady_column_of_a_thousand_rows_is_hardly_ever_left_out_of_fast_windows():
+    # its blocks have 125 rows, and what they differ by is carried over to windows of 1,000
+    left_out = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        frame = pl.DataFrame({"x": rng.uniform(0, 400, 1_000), "t": np.arange(1_000) * 50_000})
+        left_out += not drift.fast_enough(reference(frame, ["x"], time="t")[0])
+    assert left_out <= 6, left_out
+
+
 def test_day_effects_are_measured_on_the_reference_and_divided_out():
     rng = np.random.default_rng(5)
     level = 0.1 * np.repeat(rng.normal(size=70), 1_000)
