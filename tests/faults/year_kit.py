@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
@@ -34,7 +34,7 @@ from flyball.loop.replay import ReplayData, ReplayLibrary, ReplayRoutes, ReplayR
 from flyball.loop.tick import tick
 from flyball.monitoring.state import MonitorState
 from flyball.records.base import Recorded
-from flyball.records.incidents import IncidentState, Review
+from flyball.records.incidents import IncidentRow, IncidentState, Review
 from flyball.serving import wal
 from flyball.serving.evidence import LiveEvidence
 from flyball.store.blobs import LocalBlobs
@@ -285,19 +285,19 @@ class Life:
         tick(now, self.ports)
 
     def attend(self) -> None:
-        """A person reviews what is mitigated."""
+        """A person closes what woke them as a false alarm, and reviews what is mitigated by itself."""
         state = self.ports.ledger.state()
         for row in incidents_of(state, self.world.name):
-            if row.state == IncidentState.MITIGATED:
-                command = SettleIncident(
-                    id=f"review-{row.incident}-{row.mitigated_at}",
-                    actor="user:ana",
-                    incident=row.incident,
-                    verb="review",
-                    text="",
-                    review=Review(what="looked at: nothing was wrong"),
-                )
-                self.ports.ledger.execute(command, decide_settle)
+            if row.failure_mode == "concept_drift" and row.state != IncidentState.CLOSED:
+                self._settle(row, "resolve", "looked at: nothing was wrong")
+            elif row.state == IncidentState.MITIGATED:
+                self._settle(row, "review", "", Review(what="looked at: nothing was wrong"))
+
+    def _settle(self, row: IncidentRow, verb: Literal["review", "resolve"], text: str, review: Review | None = None) -> None:
+        # the same incident may come up again
+        name = f"{verb}-{row.incident}-{max(row.opened_at, row.reopened_at, row.mitigated_at)}"
+        command = SettleIncident(id=name, actor="user:ana", incident=row.incident, verb=verb, text=text, review=review)
+        self.ports.ledger.execute(command, decide_settle)
 
     def events(self) -> Iterator[Recorded]:
         """All that was recorded."""

@@ -10,8 +10,10 @@ from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE, require
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.fallbacks import FALLBACKS, FallbackBegan, FallbackEnded, FallbackRow
 from flyball.records.incidents import (
+    FALSE_ALARMS,
     INCIDENTS,
     MODEL_INCIDENTS,
+    FalseAlarm,
     IncidentMoved,
     IncidentNoted,
     IncidentOpened,
@@ -65,6 +67,8 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
         changes["reviewed_at"] = at
     elif event.target == IncidentState.CLOSED:
         changes["closed_at"] = at
+        if event.false_alarm:
+            projection.put(FALSE_ALARMS, f"{row.model}/{row.failure_mode}", FalseAlarm(incident=row.incident, at=at))
     elif event.target == IncidentState.OPEN:
         # opened again: everything about it is due anew; a review that was written stands until the next takes its place
         changes |= {

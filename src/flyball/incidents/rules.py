@@ -161,7 +161,8 @@ def false_alarm(incident: IncidentRow, reason: str) -> IncidentMoved:
     """A person closes the incident, with a reason. Raises Conflict if it is closed already."""
     if incident.state == CLOSED:
         raise Conflict(f"{incident.incident} is closed already")
-    return IncidentMoved(incident=incident.incident, source=incident.state, target=CLOSED, why=f"false alarm: {reason}")
+    why = f"false alarm: {reason}"
+    return IncidentMoved(incident=incident.incident, source=incident.state, target=CLOSED, why=why, false_alarm=True)
 
 
 def require(stands: IncidentState, event: IncidentMoved) -> None:

@@ -21,6 +21,7 @@ from flyball.monitoring.heard import Heard
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.usage import Usage
 from flyball.records import codec
+from flyball.records.alerts import RAISED_BOUNDS
 from flyball.records.base import State
 from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Batch, Cursor, Watch
@@ -32,7 +33,7 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
-FORM = 3
+FORM = 4
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 
@@ -247,6 +248,9 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
             baseline=result.baseline,
         )
         return kept.with_monitor(monitoring.tried(changed, row.last_attempt_at))
+    if (higher := _raised(known, state)) is not known:
+        known = higher
+        kept = kept.with_monitor(known)
     if row.last_attempt_at > known.tried_at:
         known = monitoring.tried(known, row.last_attempt_at)
         kept = kept.with_monitor(known)
@@ -259,6 +263,14 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
     return kept
 
 
+def _raised(known: MonitorState, state: State) -> MonitorState:
+    """The same, or with the bound that a person's word has raised since."""
+    row = state.get(RAISED_BOUNDS, known.model)
+    if row is None or row.version != known.version or row.incident == known.raised_by:
+        return known
+    return monitoring.raised(known, row.bound, row.swing, row.incident)
+
+
 def _followed(kept: Memories, model: str, state: State, now: Instant) -> Memories:
     """The monitors of a model that is served elsewhere follow the version that has a reference, and what is known by now of how good it was."""
     row = state.get(ELSEWHERE, model)
@@ -266,7 +278,8 @@ def _followed(kept: Memories, model: str, state: State, now: Instant) -> Memorie
         return kept
     known = kept.monitor(model)
     if (known.version, known.m0, known.loss_cap) == (row.watched, row.loss_bound, row.loss_cap):
-        return kept
+        higher = _raised(known, state)
+        return kept if higher is known else kept.with_monitor(higher)
     new = monitoring.released(known, row.watched, row.loss_bound, now, loss_cap=row.loss_cap, at_release=row.metrics)
     # it was released when its first prediction was made, and not when it was known what is normal for it
     return kept.with_monitor(msgspec.structs.replace(new, released_at=row.watched_since))

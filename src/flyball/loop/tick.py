@@ -29,6 +29,7 @@ from flyball.loop.elsewhere import answers_elsewhere, note_seen, predictions, re
 from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories
+from flyball.loop.normal import raise_bound
 from flyball.loop.online import wanted
 from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
@@ -270,6 +271,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
         if own is not None:
             with one_models_own(failed):
                 watches[row.model] = watch(own, state, ports.library)
+                state = raise_bound(ports, state, kept.monitor(row.model))
                 kept = memories.synced(kept, row.model, state, ports.library, now)
     batch, cursor = ports.evidence.since(kept.cursor, now, watches)
     active = {row.model: active_rollout(state, row.model) for row in answering}

@@ -8,7 +8,7 @@ import msgspec
 
 from flyball.monitoring.alerts import require
 from flyball.monitoring.estimates import remembered
-from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
+from flyball.records.alerts import ALERTS, RAISED_BOUNDS, AlertMoved, AlertRow, AlertState, BoundRaised, RaisedBound
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.elsewhere import ELSEWHERE, SEEN, ElsewhereRow, ReferenceMade, SeenRow, VersionSeen
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined, FeedbackRow
@@ -33,6 +33,14 @@ def alert_moved(projection: Projection, recorded: Recorded) -> None:
         finding=event.finding,
     )
     projection.put(ALERTS, event.key, row)
+
+
+def bound_raised(projection: Projection, recorded: Recorded) -> None:
+    """What wakes people of this version from here on."""
+    event = recorded.event
+    assert isinstance(event, BoundRaised)
+    row = RaisedBound(version=event.version, incident=event.incident, bound=event.bound, swing=event.swing)
+    projection.put(RAISED_BOUNDS, event.model, row)
 
 
 def features_verified(projection: Projection, recorded: Recorded) -> None:
@@ -103,6 +111,7 @@ def feedback_examined(projection: Projection, recorded: Recorded) -> None:
 
 FOLDS: Mapping[type[Event], Fold] = {
     AlertMoved: alert_moved,
+    BoundRaised: bound_raised,
     FeaturesVerified: features_verified,
     VersionSeen: version_seen,
     ReferenceMade: reference_made,

@@ -10,10 +10,12 @@ import numpy as np
 from flyball.clock import Instant
 from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
+from flyball.monitoring import normal
 from flyball.monitoring.answered import extend as extend_days
 from flyball.monitoring.detector import Detector
 from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import Seen
+from flyball.monitoring.normal import Losses
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
 from flyball.monitoring.volume import Arrivals, arrive, left_out, receive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
@@ -39,7 +41,7 @@ class MonitorState(Record, frozen=True):
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
     `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `seen`, of a model that is served elsewhere: its versions.
-    `answered` are the champions' answers by day.
+    `answered` are the champions' answers by day. `losses` are the champion's; `raised_by` the incident whose false alarm raised what wakes people.
     """
 
     model: str
@@ -52,6 +54,8 @@ class MonitorState(Record, frozen=True):
     loss_cap: float = 1.0
     page_m0: float = 0.0
     swing: float = 1.0
+    raised_by: str = ""
+    losses: Losses = Losses()
     at_release: dict[str, Estimate] = msgspec.field(default_factory=dict)
     baseline: dict[str, Estimate] = msgspec.field(default_factory=dict)
     labels: int = 0
@@ -151,6 +155,7 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
     rate, bound, wakes = state.labels_per_day, _bound(state.m0), _bound(state.wakes_at)
     return msgspec.structs.replace(
         state,
+        losses=normal.add(state.losses, losses, batch.until),
         onset=follow(state.onset, np.clip(losses, 0.0, 1.0), bound, since=since, until=batch.until),
         page=detectors.take(state.page, losses, bound=wakes, per_day=rate, at=batch.until, swing=state.swing),
         # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
@@ -226,6 +231,8 @@ def released(
         loss_cap=loss_cap,
         page_m0=page_m0,
         swing=swing,
+        raised_by="",
+        losses=Losses(),
         at_release=dict(at_release or {}),
         baseline=dict(baseline or {}),
         labels=0,
@@ -240,6 +247,11 @@ def released(
         fast_labels=None,
         trails=(),
     )
+
+
+def raised(state: MonitorState, bound: float, swing: float, incident: str) -> MonitorState:
+    """What wakes people begins anew at M = 0, with the m₀ and φ that `incident` raised it to."""
+    return msgspec.structs.replace(state, page_m0=bound, swing=swing, raised_by=incident, page=Detector(days=PAGE_DAYS))
 
 
 def tried(state: MonitorState, at: Instant) -> MonitorState:

@@ -71,4 +71,31 @@ class AlertRow(Record, frozen=True):
 ALERTS = Table("alert", AlertRow)
 """Keyed by alert key."""
 
-EVENTS = (AlertMoved,)
+
+class BoundRaised(Event, frozen=True, tag="bound.raised"):
+    """A person closed `incident` as a false alarm, so what `version` has lost since its release is normal: m₀ and φ of the detector that wakes people are
+    `bound` and `swing` from here on, of so many `labels` with a mean loss of `loss` in [0, 1].
+    """
+
+    model: str
+    version: str
+    incident: str
+    bound: float
+    swing: float
+    labels: int
+    loss: float
+
+
+class RaisedBound(Record, frozen=True):
+    """The newest of them."""
+
+    version: str
+    incident: str
+    bound: float
+    swing: float
+
+
+RAISED_BOUNDS = Table("raised_bound", RaisedBound)
+"""Keyed by model."""
+
+EVENTS = (AlertMoved, BoundRaised)

@@ -83,13 +83,16 @@ class IncidentOpened(Event, frozen=True, tag="incident.opened"):
 
 
 class IncidentMoved(Event, frozen=True, tag="incident.moved"):
-    """An incident went along one arrow: mitigated and closed are observed, never assumed. `impact` is what was counted by then."""
+    """An incident went along one arrow: mitigated and closed are observed, never assumed. `impact` is what was counted by then; `false_alarm`: a person says that
+    nothing was wrong.
+    """
 
     incident: str
     source: IncidentState
     target: IncidentState
     why: str
     impact: Impact | None = None
+    false_alarm: bool = False
 
 
 class IncidentNoted(Event, frozen=True, tag="incident.noted"):
@@ -152,5 +155,16 @@ INCIDENTS = Table("incident", IncidentRow)
 
 MODEL_INCIDENTS = Table("model_incident", IncidentRow)
 """The same rows as INCIDENTS, keyed by `model/incident` (the project's own by `/incident`): what every tick asks of every model must not cost what all models have been through."""
+
+
+class FalseAlarm(Record, frozen=True):
+    """The newest incident of a model's failure mode that a person closed as a false alarm."""
+
+    incident: str
+    at: Instant
+
+
+FALSE_ALARMS = Table("false_alarm", FalseAlarm)
+"""Keyed by `model/failure_mode`."""
 
 EVENTS = (IncidentOpened, IncidentMoved, IncidentNoted, IncidentReviewed)

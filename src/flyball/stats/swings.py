@@ -43,7 +43,12 @@ def swing(values: Floats, times: NDArray[np.int64]) -> float:
         if n.size < LEAST_STRETCHES or values.size / n.size < LEAST_ROWS:
             continue
         off = np.bincount(place, weights=values - float(np.mean(values)))
-        freedom = n.size - 1
-        phi = float(np.sum(off**2)) / (variance * values.size) * n.size / freedom
-        found = max(found, phi * freedom / float(chdtri(freedom, 1 - _LOW)))
+        found = max(found, upper(float(np.sum(off**2)), n.size, rows=values.size, variance=variance))
     return found
+
+
+def upper(off: float, stretches: int, *, rows: float, variance: float) -> float:
+    """φ at its upper quartile, never below 1, of `stretches` ≥ 2 of `rows` in all whose values have this variance > 0. `off`: Σ_k (s_k − n_k x̄)²."""
+    freedom = stretches - 1
+    phi = off / (variance * rows) * stretches / freedom
+    return max(1.0, phi * freedom / float(chdtri(freedom, 1 - _LOW)))
