@@ -175,6 +175,7 @@ def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mappin
 def _detector(model: Model, state: MonitorState) -> Finding:
     """The page: the loss has risen above its bound at release."""
     found = state.page
+    bound = f"the bound that {state.raised_by} raised it to" if state.raised_by else "its bound at release"
     noun = "error" if model.task in ("binary", "multiclass") else "loss (share of its cap)"
     if found.alarmed_at:
         seen = found.since_n
@@ -187,7 +188,7 @@ def _detector(model: Model, state: MonitorState) -> Finding:
             effect=found.since_loss / seen if seen else None,
             floor=state.wakes_at,
             n=state.labels,
-            why=f"the {noun} has risen above {state.wakes_at:.3g}, its bound at release: evidence 10^{found.log_m / _LN10:.1f} ≥ "
+            why=f"the {noun} has risen above {state.wakes_at:.3g}, {bound}: evidence 10^{found.log_m / _LN10:.1f} ≥ "
             f"10^{found.log_a / _LN10:.1f}{since}. Inputs with the same values now have other labels",
         )
     if not state.labels or state.wakes_at >= 1:

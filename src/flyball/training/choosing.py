@@ -16,7 +16,7 @@ from flyball.records.evaluation import Decision
 from flyball.records.training import RunSpec
 from flyball.training.calls import Parameters, Part
 from flyball.training.fitting import Fitter, train_of
-from flyball.training.judging import score
+from flyball.training.judging import clearly_better, score
 from flyball.training.predictor import Predictions, Predictor
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, more_rows
 from flyball.training.search import Searched
@@ -155,7 +155,7 @@ def gap_of(model: Model, rows: Assembled) -> Span:
 
 
 def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, times: Times, end: Instant) -> Chosen | None:
-    """The same on the rows since the champion's loss rose, if there are enough and the hold-out finds them better to learn from."""
+    """The same on the rows since the champion's loss rose, if there are enough and the hold-out shows that they are better to learn from."""
     start = int(np.searchsorted(times, spec.changed_at, side="left"))
     cut = chosen.split._replace(start=start, inner=max(start, chosen.split.inner), valid=max(start, chosen.split.valid))
     if not spec.changed_at or cut.stop - start < MIN_TRAIN:
@@ -165,10 +165,9 @@ def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, 
     except BadInput:
         return None  # one and the same label: nothing to learn from yet
     answers = candidate.predict(held.X)
-    ours, theirs = (
-        score(fitter.model, held, each, by.signature.classes) for each, by in ((answers, candidate), (chosen.answers, chosen.candidate))
-    )
-    if ours <= theirs:
+    # one and the same class in so few rows: another task
+    alike = candidate.signature.classes == chosen.candidate.signature.classes
+    if not alike or not clearly_better(fitter.model, held, answers, chosen.answers, candidate.signature.classes):
         return None
     # what is released learns from all of them, the hold-out included
     trial = Split(*(max(start, border) for border in chosen.trial))

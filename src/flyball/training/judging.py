@@ -12,12 +12,13 @@ import polars as pl
 
 from flyball.clock import rfc3339
 from flyball.declare import framing
-from flyball.declare.checks import AnyOf, Check
+from flyball.declare.checks import AnyOf, Check, Reference
 from flyball.declare.metrics import RANKED, metric_info
 from flyball.declare.model import Model
 from flyball.evaluation import baselines
-from flyball.evaluation.answers import TIME
+from flyball.evaluation.answers import TIME, Answers
 from flyball.evaluation.answers import answers as read_answers
+from flyball.evaluation.comparison import Compared, compare
 from flyball.evaluation.detector import loss_bound, page_bound
 from flyball.evaluation.gates import NOTHING, judge
 from flyball.evaluation.holdout import FIT, Holdout, Measured
@@ -68,13 +69,38 @@ def score(model: Model, part: Part, given: Predictions, classes: tuple[int | str
         return float(np.mean(given.value == y.to_numpy())) if len(y) else float("-inf")
     if name == "mae":
         return -float(np.mean(np.abs(given.value - y.to_numpy()))) if len(y) else float("-inf")
-    lists = [part.group.alias(GROUP)] if model.task == "ranking" and part.group is not None else []
-    frame = pl.DataFrame([y.alias("y"), *answers(given), *lists])
-    found = estimate(name, read_answers(model.task, frame, classes=classes, group=GROUP if lists else "", costs=amounts(model))).value
-    info = metric_info(name)
+    found = estimate(name, _answers_of(model, part, given, classes)).value
     if found is None:
         return float("-inf")
-    return found if info is None or info.higher_is_better is not False else -found
+    return found if rises(name) else -found
+
+
+def rises(metric: str) -> bool:
+    """Whether more of it is better."""
+    info = metric_info(metric)
+    return info is None or info.higher_is_better is not False
+
+
+def compared(model: Model, mine: Answers, theirs: Answers) -> Compared:
+    """Both answers to the same rows, in the model's objective: whether mine are better, shown at α = .05. Raises ValueError or ZeroDivisionError where it is not
+    defined on them.
+    """
+    name = objective(model)
+    return compare(name, mine, theirs, Reference("baseline"), ">=" if rises(name) else "<=")
+
+
+def clearly_better(model: Model, part: Part, mine: Predictions, theirs: Predictions, classes: tuple[int | str | bool, ...]) -> bool:
+    """Whether my answers to a part's rows are better in the objective, and not by chance alone."""
+    try:
+        return compared(model, *(_answers_of(model, part, given, classes) for given in (mine, theirs))).shown
+    except (ValueError, ZeroDivisionError):
+        return False
+
+
+def _answers_of(model: Model, part: Part, given: Predictions, classes: tuple[int | str | bool, ...]) -> Answers:
+    lists = [part.group.alias(GROUP)] if model.task == "ranking" and part.group is not None else []
+    frame = pl.DataFrame([part.y.alias("y"), *answers(given), *lists])
+    return read_answers(model.task, frame, classes=classes, group=GROUP if lists else "", costs=amounts(model))
 
 
 def holdout_frame(

@@ -13,19 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flyball.declare.checks import Reference
 from flyball.declare.costs import HALF, threshold_of
-from flyball.declare.metrics import CLASSES, metric_info
+from flyball.declare.metrics import CLASSES
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.answers import answers as read_answers
-from flyball.evaluation.comparison import compare
 from flyball.evaluation.dominance import dominates
 from flyball.features.assemble import KNOWN
 from flyball.records.estimates import Estimate
 from flyball.records.rows import Simpler, Simplers
 from flyball.training.evaluating import Found, Section, Subject
-from flyball.training.judging import amounts, estimates, objective
+from flyball.training.judging import amounts, compared, estimates, objective, rises
 from flyball.training.predictor import Predictions, answers, decided
 from flyball.training.rows import GROUP
 
@@ -173,13 +171,11 @@ def _read(subject: Subject, frame: pl.DataFrame, prefix: str = "") -> Answers:
 def _paired(subject: Subject, frame: pl.DataFrame, theirs: pl.DataFrame) -> tuple[Estimate, bool]:
     """By how much the candidate is better in the objective (above 0: it is), and whether that is shown at α = .05."""
     name = objective(subject.model)
-    info = metric_info(name)
-    falls = info is not None and info.higher_is_better is False
     try:
-        found = compare(name, _read(subject, frame), _read(subject, theirs), Reference("baseline"), "<=" if falls else ">=")
+        found = compared(subject.model, _read(subject, frame), _read(subject, theirs))
     except (ValueError, ZeroDivisionError) as error:
         return Estimate(value=None, why=f"{name} is not defined on these rows: {error}"), False
-    sign = -1 if falls else 1
+    sign = 1 if rises(name) else -1
     ends = sorted((sign * found.interval.low, sign * found.interval.high))
     return Estimate(value=sign * found.difference, low=ends[0], high=ends[1], n=frame.height), found.shown
 
