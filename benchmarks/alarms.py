@@ -197,7 +197,7 @@ def run(_: argparse.Namespace) -> Report:
         Bar.at_most("no_drift_any_alarm_share", no_drift(report), 0.02, "share of weeks"),
         Bar.at_most("cycle_any_alarm_share", swings(report, 0.0, models=20), 0.02, "share of weeks"),
         Bar.at_most("day_effects_day_windows_share", max(days(report, sd, models=10) for sd in (0.1, 0.2)), 0.08, "share of days"),
-        Bar.at_most("day_effects_week_windows_share", max(swings(report, sd, models=30) for sd in (0.1, 0.2)), 0.06, "share of weeks"),
+        Bar.at_most("day_effects_week_windows_share", max(swings(report, sd, models=150) for sd in (0.1, 0.2)), 0.06, "share of weeks"),
         Bar.at_most("quarter_sigma_warn_windows", found(report, 0.25, "warn"), 2, "weeks"),
         Bar.at_most("half_sigma_alert_windows", found(report, 0.5, "alert"), 2, "weeks"),
     ]
