@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from flyball.clock import Instant
 from flyball.evaluation import counts_answered as days
@@ -23,7 +24,8 @@ from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import Found, LabelBook, plain
 from flyball.evaluation.counts_lists import with_lists
 from flyball.evaluation.counts_sums import labelled_late, quality
-from flyball.evaluation.counts_units import Exposed, Units
+from flyball.evaluation.counts_traffic import scored
+from flyball.evaluation.counts_units import Units
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
@@ -130,42 +132,19 @@ class Folder:
         if not self._incoming:
             return pl.DataFrame()
         rows = self._incoming[0] if len(self._incoming) == 1 else pl.concat(self._incoming, how="diagonal_relaxed")
-        later = rows.filter(pl.col("at") > until)
+        rows, later = _parted(rows, rows["at"].to_numpy() <= until)
         self._incoming = [later] if later.height else []
-        if later.height:
-            rows = rows.filter(pl.col("at") <= until)
         if bool((np.diff(rows["at"].to_numpy()) > 0).all()):
             return rows
         rank = pl.col("role").replace_strict(_ROLES, default=9, return_dtype=pl.Int8)
         return rows.sort("at", "request_id", rank)
 
     def _traffic(self, rows: pl.DataFrame, until: Instant) -> tuple[Traffic, ...]:
-        found = self._scored(rows) if rows.height else {}
+        found = scored(rows, self._units, self._watch) if rows.height else {}
         for where, units in self._units.settled(until - self._watch.settle).items():
             known = found.get(where) or Traffic(model=self._watch.model, **where._asdict())
             found[where] = msgspec.structs.replace(known, units=known.units + units)
         return tuple(found[where] for where in sorted(found))
-
-    def _scored(self, rows: pl.DataFrame) -> dict[Exposed, Traffic]:
-        marked = self._units.mark(rows, self._watch.slow_us)
-        scored = pl.col("status") != "dropped"
-        grouped = marked.group_by(*Exposed._fields[:-1], (pl.col("at") // sums.MINUTE).alias("minute")).agg(
-            n=scored.sum(),
-            errors=(pl.col("status") == "error").sum(),
-            units=pl.col("unit").sum(),
-            bad_units=pl.col("unit_bad").sum(),
-            slow_units=pl.col("unit_slow").sum(),
-            met=pl.col("met").sum(),
-            failed=pl.col("failed").sum(),
-            dropped=(~scored).sum(),
-            latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64).value_counts(name="n"),
-        )
-        return {
-            Exposed(*(row[name] for name in Exposed._fields)): Traffic(
-                model=self._watch.model, **{**row, "latency": {each["latency_us"]: each["n"] for each in row["latency"]}}
-            )
-            for row in grouped.iter_rows(named=True)
-        }
 
     def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
         if rows.is_empty() or not self._watch.bins:
@@ -199,8 +178,9 @@ class Folder:
             elif chunk["at"][0] + delay > until:
                 waiting.append(chunk)
             else:
-                ready.append(chunk.filter(pl.col("at") + int(delay) <= until))
-                waiting.append(chunk.filter(pl.col("at") + int(delay) > until))
+                due, later = _parted(chunk, chunk["at"].to_numpy() + int(delay) <= until)
+                ready.append(due)
+                waiting.append(later)
         self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
@@ -239,7 +219,12 @@ class Folder:
         return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
     def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
-        fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured
+        fresh = matured
+        if matured.height:
+            rollouts = matured["rollout"]
+            # mostly none is under way
+            none = not rollouts[0] and bool((rollouts == rollouts[0]).all())
+            fresh = matured.clear() if none else matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null())
         if fresh.is_empty() and self._lone.is_empty():
             return ()
         rows = (
@@ -278,6 +263,14 @@ class Folder:
 def _only(rows: pl.DataFrame, there: pl.Series) -> pl.DataFrame:
     """The rows that are `there`; nearly always all are, and none is copied."""
     return rows if there.null_count() == 0 and there.all() else rows.filter(there)
+
+
+def _parted(rows: pl.DataFrame, first: NDArray[np.bool_]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are `first` (n,), and the others. Nearly always they lie one behind the other, and none is copied."""
+    count = int(np.count_nonzero(first))
+    if first[:count].all():
+        return rows[:count], rows[count:]
+    return rows.filter(pl.Series(first)), rows.filter(pl.Series(~first))
 
 
 def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:

@@ -31,6 +31,7 @@ Sealed: TypeAlias = Callable[[], Iterable[SegmentRow]]
 """The segments that became Parquet: the rows of SEGMENTS."""
 
 _ROWS = ROWS | {SCORES: pl.List(pl.Float64), LIST: pl.String()}
+_NO_ROWS = pl.DataFrame()
 _SLACK = 3_600_000_000
 """Files last written longer before the oldest waiting row than this hold nothing that waits."""
 
@@ -300,7 +301,8 @@ class _Intake:
         """Hand everything on."""
         for model, of_labels, frame in self._frames:
             unasked = [held(name) for name in self._unasked(model) if held(name) in frame.columns]
-            folders[model].add(*((pl.DataFrame(), frame) if of_labels else (frame.drop(unasked), pl.DataFrame())))
+            rows = frame.drop(unasked) if unasked else frame
+            folders[model].add(*((_NO_ROWS, rows) if of_labels else (rows, _NO_ROWS)))
         self._frames = []
         for model, folder in folders.items():
             rows, labels = self._rows.pop(model, None), self._labels.pop(model, None)
