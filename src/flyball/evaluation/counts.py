@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from flyball.clock import Instant
 from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
-from flyball.evaluation.counts_columns import ATTRIBUTE, LIST, ROWS, SCORES, SLICE, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, LIST, ROWS, SCORES, held
 from flyball.evaluation.counts_elsewhere import Underway
+from flyball.evaluation.counts_groups import parted
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import Found, LabelBook, plain
 from flyball.evaluation.counts_lists import with_lists
@@ -30,7 +30,8 @@ from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
-_LABEL = pl.col("^(request_id|at|came|value)$")
+_LABELS = frozenset(("request_id", "at", "came", "value"))
+_LABEL = pl.col(f"^({'|'.join(_LABELS)})$")
 _LATE_PARTNER = 120_000_000
 """How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
 _CHUNK = 65_536
@@ -98,7 +99,8 @@ class Folder:
             conform = _conform(rows)
             self._incoming.append(conform if self._underway is None else self._underway.once(conform))
         if labels.height:
-            self._labels.add(labels.select(_LABEL, *self._attributes(labels)))
+            told = self._attributes(labels)
+            self._labels.add(labels.select(_LABEL, *told) if told or not _LABELS.issuperset(labels.columns) else labels)
             if self._underway is not None:
                 self._underway.told(labels)
 
@@ -132,7 +134,7 @@ class Folder:
         if not self._incoming:
             return pl.DataFrame()
         rows = self._incoming[0] if len(self._incoming) == 1 else pl.concat(self._incoming, how="diagonal_relaxed")
-        rows, later = _parted(rows, rows["at"].to_numpy() <= until)
+        rows, later = parted(rows, rows["at"].to_numpy() <= until)
         self._incoming = [later] if later.height else []
         if bool((np.diff(rows["at"].to_numpy()) > 0).all()):
             return rows
@@ -163,9 +165,9 @@ class Folder:
         there = rows["status"] == "ok"
         scored = _only(rows, there & rows["value"].is_not_null() if rows["value"].null_count() else there)
         if scored.height:
-            columns = ["request_id", "at", "version", "role", "rollout", "key", "value", "score"]
-            sliced = sums.with_slices(scored, self._watch)
-            self._pending.append(sliced.select(*columns, pl.col(f"^({SLICE}.*|{SCORES}|{LIST})$")))
+            kept = [scored[name] for name in ("request_id", "at", "version", "role", "rollout", "key", "value", "score")]
+            kept += [scored[name] for name in (SCORES, LIST) if name in scored.columns]
+            self._pending.append(pl.DataFrame([*kept, *sums.slices_of(scored, self._watch)]))
 
     def _mature(self, until: Instant) -> pl.DataFrame:
         delay = self._watch.label_delay
@@ -178,13 +180,14 @@ class Folder:
             elif chunk["at"][0] + delay > until:
                 waiting.append(chunk)
             else:
-                due, later = _parted(chunk, chunk["at"].to_numpy() + int(delay) <= until)
+                due, later = parted(chunk, chunk["at"].to_numpy() + int(delay) <= until)
                 ready.append(due)
                 waiting.append(later)
         self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
-        matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay))
+        matured = ready[0] if len(ready) == 1 else pl.concat(ready, how="diagonal_relaxed")
+        matured = matured.hstack([pl.Series("mature_at", matured["at"].to_numpy() + int(delay))])
         if not bool((np.diff(matured["mature_at"].to_numpy()) > 0).all()):
             matured = matured.sort("mature_at", "request_id", "version")
         found = self._labels.known_by(matured["request_id"], matured["mature_at"].to_numpy(), matured["value"].dtype)
@@ -196,7 +199,7 @@ class Folder:
 
     def _judged(self, rows: pl.DataFrame, found: Found) -> pl.DataFrame:
         added = [found.labels, *(_of_label(name, found.slices) for name in self._watch.attributes if found.slices is not None)]
-        return sums.with_losses(rows.with_columns(added), self._watch)
+        return sums.with_losses(rows.hstack(added), self._watch)
 
     def _attributes(self, labels: pl.DataFrame) -> list[pl.Expr]:
         return [
@@ -265,14 +268,6 @@ def _only(rows: pl.DataFrame, there: pl.Series) -> pl.DataFrame:
     return rows if there.null_count() == 0 and there.all() else rows.filter(there)
 
 
-def _parted(rows: pl.DataFrame, first: NDArray[np.bool_]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that are `first` (n,), and the others. Nearly always they lie one behind the other, and none is copied."""
-    count = int(np.count_nonzero(first))
-    if first[:count].all():
-        return rows[:count], rows[count:]
-    return rows.filter(pl.Series(first)), rows.filter(pl.Series(~first))
-
-
 def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:
     """Join small chunks into larger ones: with a long label delay there are many, and only the oldest is ever cut."""
     if sum(chunk.height < _CHUNK for chunk in chunks) <= _SMALL_CHUNKS:
@@ -303,4 +298,5 @@ def _conform(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(missing) if missing else rows
     others = [pl.col(name).cast(dtype) for name, dtype in ROWS.items() if rows.schema[name] != dtype]
     # booleans stay what they are until here: their cells in the reference are text
-    return rows.with_columns(*others, plain(rows["value"]))
+    value = plain(rows["value"])
+    return rows.with_columns(*others, value) if others or value.dtype != rows["value"].dtype else rows

@@ -59,3 +59,11 @@ def groups(keys: Codes, most: int) -> Groups:
         return Groups((np.cumsum(present) - 1)[keys], np.flatnonzero(present).tolist())
     found, codes = np.unique(keys, return_inverse=True)
     return Groups(codes.astype(np.int64), found.tolist())
+
+
+def parted(rows: pl.DataFrame, first: NDArray[np.bool_]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are `first` (n,), and the others. Nearly always they lie one behind the other, and none is copied."""
+    count = int(np.count_nonzero(first))
+    if first[:count].all():
+        return rows[:count], rows[count:]
+    return rows.filter(pl.Series(first)), rows.filter(pl.Series(~first))

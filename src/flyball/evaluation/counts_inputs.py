@@ -20,11 +20,10 @@ _SLICE = "slice:"
 
 def inputs(answered: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[InputCounts, ...], int]:
     """Counts of what the champion answered, rows in order of time, and how many rows there were by then. before: how many there were."""
-    rows = answered.select("at", *(pl.col(held(name)).alias(f"{_SLICE}{name}") for name in watch.slices if held(name) in answered.columns))
     kept = {own.column: held(own.column) for own in watch.bins if held(own.column) in answered.columns} | {"prediction": "value"}
-    slices = [texts(rows[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in rows.columns]
-    columns = answered.select(pl.col(column).alias(name) for name, column in kept.items())
-    return _counted(columns, rows["at"].to_numpy(), slices, watch, before), before + answered.height
+    slices = [texts(answered[held(name)], name) for name in watch.slices if held(name) in answered.columns]
+    columns = pl.DataFrame([answered[column].alias(name) for name, column in kept.items()])
+    return _counted(columns, answered["at"].to_numpy(), slices, watch, before), before + answered.height
 
 
 def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[InputCounts, ...], int]:

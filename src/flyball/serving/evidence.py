@@ -294,15 +294,12 @@ class _Intake:
         if model in self._ranked:
             told[LIST] = group.ids
         told |= {held(name): series for name, series in zip(names, sent, strict=True) if name in wanted}
-        told |= {held(name): pl.Series([None]) for name in wanted.difference(names)}
         return pl.DataFrame([(series if len(series) == n else series.new_from_index(0, n)).alias(name) for name, series in told.items()])
 
     def into(self, folders: Mapping[str, Folder]) -> None:
         """Hand everything on."""
         for model, of_labels, frame in self._frames:
-            unasked = [held(name) for name in self._unasked(model) if held(name) in frame.columns]
-            rows = frame.drop(unasked) if unasked else frame
-            folders[model].add(*((_NO_ROWS, rows) if of_labels else (rows, _NO_ROWS)))
+            folders[model].add(*((_NO_ROWS, frame) if of_labels else (self._whole(model, frame), _NO_ROWS)))
         self._frames = []
         for model, folder in folders.items():
             rows, labels = self._rows.pop(model, None), self._labels.pop(model, None)
@@ -310,6 +307,11 @@ class _Intake:
                 (rows or {}).pop(held(name), None)
             if rows or labels:
                 folder.add(_frame(rows, _ROWS), _frame(labels, LABELS))
+
+    def _whole(self, model: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with nulls in what they were not asked for, and another version was."""
+        absent = [held(name) for name in sorted(self._wanted[model] - self._unasked(model)) if held(name) not in rows.columns]
+        return rows.hstack([pl.Series(name, [None]).new_from_index(0, rows.height) for name in absent]) if absent else rows
 
     def _unasked(self, model: str) -> set[str]:
         # what no version is asked for (a transform) is not in the log: that says nothing about its values

@@ -10,7 +10,6 @@ Benjamini & Hochberg 1995.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -343,7 +342,7 @@ def window_tests(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool = Fa
     return tuple(chain.from_iterable(tests_of(columns, fast=fast)))
 
 
-def tests_of(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool = False) -> list[tuple[ColumnTest, ...]]:
+def tests_of(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> list[tuple[ColumnTest, ...]]:
     """`column_tests` of each of these, all at once, of whichever windows they are."""
     there = [place for place, (bins, window) in enumerate(columns) if window.n and bins.n]
     found: list[tuple[ColumnTest, ...]] = [()] * len(columns)
