@@ -16,7 +16,7 @@ from flyball.records.base import Record
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
-from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, fast_enough, hits, level, of_weekday, tests_of
+from flyball.stats.drift import FLOORS, TESTS, ColumnTest, Level, Test, Tested, fast_enough, level, of_weekday
 
 Pace = Literal["slow", "fast", "day"]
 Key = tuple[str, str]
@@ -236,25 +236,26 @@ def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], 
     """
     if not windows:
         return trails
-    asked = [(place, *pair) for place, (window, _) in enumerate(windows) for pair in _comparable(window, reference, pace)]
-    tested = tests_of([(bins, counts) for _, bins, counts in asked], fast=pace == "fast")
-    families: list[list[ColumnTest]] = [[] for _ in windows]
-    sides: list[dict[Key, tuple[Bins, InputCounts]]] = [{} for _ in windows]
-    for (place, bins, counts), some in zip(asked, tested, strict=True):
-        families[place] += some
-        sides[place][counts.column, counts.slice] = bins, counts
+    sides = [list(_comparable(window, reference, pace)) for window, _ in windows]
+    tested = Tested.of([side for some in sides for side in some], fast=pace == "fast")
+    asked = tested.asked.tolist()
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
-    steps: dict[tuple[str, str, Test, Pace], list[_Step]] = {}
-    for (_, at), tests, seen in zip(windows, families, sides, strict=True):
-        for test in hits(tests):
-            key = (test.column, test.slice, test.test, pace)
-            if test.slice and test.level == "none" and key not in kept and key not in steps:
-                # of hundreds of slices most never have anything to tell
-                continue
-            steps.setdefault(key, []).append(_Step(test, *seen[test.column, test.slice], at))
-    for key, some in steps.items():
-        column, part, name, _ = key
-        kept[key] = _follow(kept.get(key) or Trail(column=column, test=name, pace=pace, slice=part), some)
+    # of hundreds of slices most never have anything to tell: those that have a trail, or hit now
+    sliced = {key[:3] for key in kept if key[1] and key[3] == pace}
+    steps: dict[tuple[str, str, Test], list[_Step]] = {}
+    end = 0
+    for some, (_, at) in zip(sides, windows, strict=True):
+        first, end = end, end + len(some)
+        reached = tested.hits(first, end)
+        sliced |= {(bins.column, bins.slice, TESTS[kind]) for place, kind in reached if (bins := some[place - first][0]).slice}
+        for place, (bins, counts) in enumerate(some, first):
+            for kind, name in enumerate(TESTS) if sliced or not bins.slice else ():
+                key = (bins.column, bins.slice, name)
+                if asked[place][kind] and (not bins.slice or key in sliced):
+                    steps.setdefault(key, []).append(_Step(tested.test(place, kind, reached.get((place, kind), "none")), bins, counts, at))
+    for key, some_steps in steps.items():
+        column, part, name = key
+        kept[*key, pace] = _follow(kept.get((*key, pace)) or Trail(column=column, test=name, pace=pace, slice=part), some_steps)
     return tuple(kept[key] for key in sorted(kept))
 
 
@@ -262,7 +263,7 @@ def _comparable(window: Window, reference: Reference, pace: Pace) -> Iterator[tu
     """The columns of a window that hold enough, each with what it is compared with."""
     for counts in window.columns:
         bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
-        if bins is not None and len(counts.cells) == len(bins.counts):
+        if bins is not None and bins.n and len(counts.cells) == len(bins.counts):
             yield bins, counts
 
 

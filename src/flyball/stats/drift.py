@@ -11,7 +11,7 @@ Benjamini & Hochberg 1995.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, NamedTuple
@@ -31,6 +31,9 @@ Test = Literal["cells", "nulls", "unseen"]
 
 FLOORS: dict[Test, tuple[float, float]] = {"cells": (0.02, 0.10), "nulls": (0.02, 0.05), "unseen": (0.01, 0.05)}
 """Effect from which a test warns, and from which it alerts: PSI for cells, a difference of shares for the others."""
+
+TESTS: tuple[Test, ...] = tuple(FLOORS)
+"""In this order."""
 
 RATE = 0.01
 """False discovery rate over all tests of one model in one window."""
@@ -339,20 +342,52 @@ def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tupl
 
 def window_tests(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool = False) -> tuple[ColumnTest, ...]:
     """`column_tests` of every column of a window, one after the other."""
-    return tuple(chain.from_iterable(tests_of(columns, fast=fast)))
+    there = [pair for pair in columns if pair[1].n and pair[0].n]
+    found = Tested.of(there, fast=fast)
+    return tuple(
+        found.test(place, kind, "none") for place, kinds in enumerate(found.asked.tolist()) for kind, asked in enumerate(kinds) if asked
+    )
 
 
-def tests_of(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> list[tuple[ColumnTest, ...]]:
-    """`column_tests` of each of these, all at once, of whichever windows they are."""
-    there = [place for place, (bins, window) in enumerate(columns) if window.n and bins.n]
-    found: list[tuple[ColumnTest, ...]] = [()] * len(columns)
-    if there:
-        for place, tests in zip(there, _tested([columns[place] for place in there], fast=fast), strict=True):
-            found[place] = tests
-    return found
+class Tested(NamedTuple):
+    """All tests of columns (k,), each beside its reference, of whichever windows they are: p, effect and φ of each kind of test in the order of `FLOORS`,
+    (k, 3), and whether it is asked of that column. Numbers alone, for most tests of most windows tell nobody anything.
+    """
+
+    columns: Sequence[tuple[Bins, InputCounts]]
+    p: Floats
+    effect: Floats
+    phi: Floats
+    asked: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> Tested:
+        """Test windows and references of at least a row each. `fast` as in `column_tests`."""
+        asked = np.zeros((len(columns), len(FLOORS)), dtype=np.bool_)
+        return cls(columns, *(_tested(columns, asked, fast=fast) if columns else np.ones((3, 0, len(FLOORS)))), asked)
+
+    def test(self, place: int, kind: int, reached: Level) -> ColumnTest:
+        """One test, by its column's place and its kind."""
+        bins, window = self.columns[place]
+        n = window.n if TESTS[kind] == "nulls" else window.n - window.nulls
+        p, effect, phi = float(self.p[place, kind]), float(self.effect[place, kind]), float(self.phi[place, kind])
+        return ColumnTest(bins.column, TESTS[kind], p, effect, n, phi, reached, bins.slice)
+
+    def hits(self, first: int, end: int) -> dict[tuple[int, int], Level]:
+        """Which tests of the columns [first, end), one window, reach which level: what `hits` says of them, by place and kind."""
+        places, kinds = np.nonzero(self.asked[first:end])
+        adjusted = benjamini_hochberg(self.p[first:end][places, kinds])
+        found: dict[tuple[int, int], Level] = {}
+        for at in np.flatnonzero(adjusted <= RATE).tolist():
+            place, kind = first + int(places[at]), int(kinds[at])
+            reached = level(TESTS[kind], float(self.effect[place, kind]))
+            if reached != "none":
+                found[place, kind] = reached
+        return found
 
 
-def _tested(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> Iterator[tuple[ColumnTest, ...]]:
+def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_], *, fast: bool) -> NDArray[np.float64]:
+    """p, effect and φ of columns (k,), shape (3, k, 3); notes which tests there are."""
     pooled = [_pooled(bins, window.n - window.nulls) for bins, window in columns]
     known = [_known_of(bins, labels, fast=fast) for (bins, _), (labels, _) in zip(columns, pooled, strict=True)]
     n, nulls, unseen = np.array([(window.n, window.nulls, window.unseen_n) for _, window in columns], dtype=np.float64).T
@@ -379,16 +414,8 @@ def _tested(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> Itera
         phi[told, 2] = np.maximum(1 + new_tau[told] * of_all * all_known / (of_all + all_known), good[told])
         p[told, 2] = _share_p(a, of_all, b, all_known, phi[told, 2])
         effect[told, 2] = np.maximum(0.0, a / of_all - b / all_known)
-    asked = np.zeros(n.size, dtype=np.int64)
-    asked[there], asked[told] = 1, 2
-    rows = zip(columns, asked.tolist(), p.tolist(), effect.tolist(), phi.tolist(), strict=True)
-    for (bins, window), some, ps, effects, phis in rows:
-        sizes = (window.n - window.nulls, window.n, window.n - window.nulls)
-        each = range(0 if some else 1, 3 if some == 2 else 2)
-        yield tuple(ColumnTest(bins.column, _TESTS[at], ps[at], effects[at], sizes[at], phis[at], "none", bins.slice) for at in each)
-
-
-_TESTS: tuple[Test, ...] = tuple(FLOORS)
+    asked[there, 0], asked[:, 1], asked[told, 2] = True, True, True
+    return np.stack([p, effect, phi])
 
 
 def _compared(pairs: Sequence[tuple[_Pooled, tuple[int, ...]]]) -> Contrasts:
@@ -396,7 +423,7 @@ def _compared(pairs: Sequence[tuple[_Pooled, tuple[int, ...]]]) -> Contrasts:
     sizes = [pooled.counts.size for pooled, _ in pairs]
     starts = np.cumsum([0, *sizes])
     labels = [pooled.labels for pooled, _ in pairs]
-    counts = np.fromiter(chain.from_iterable(cells for _, cells in pairs), dtype=np.float64)
+    counts = np.fromiter(chain.from_iterable(cells for _, cells in pairs), dtype=np.int64)
     if not sizes:
         return contrasts([], [])
     places = np.concatenate(labels) + np.repeat(starts[:-1], [one.size for one in labels])
