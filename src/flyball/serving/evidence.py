@@ -38,7 +38,7 @@ _SLACK = 3_600_000_000
 _AT_ONCE = 1 << 20
 """Bytes of a log that are read together: its frames are gone through field by field, and more of them would be fetched from memory each time."""
 
-_BUSY, _PATIENCE, _MOST_UNREAD = 64 << 10, 10_000_000, 8 << 20
+_BUSY, _PATIENCE, _MOST_UNREAD = 64 << 10, 30_000_000, 8 << 20
 """A log that has grown by less than so many bytes is read at once. A busier one waits for so many µs, or bytes, where no rollout is under way:
 what rows cost when they are counted together is a tenth of what they cost a second at a time, and nothing else is decided within seconds."""
 

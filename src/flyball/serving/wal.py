@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
@@ -176,18 +176,21 @@ def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_
 
 def sound(data: bytes, start: int = 0, most: int = sys.maxsize) -> list[int]:
     """Where each of the whole, sound frames from `start` on ends, `most` of them."""
-    last, unpack, position = len(data) - 8, _PREFIX.unpack_from, start
+    size, unpack, position = len(data), _PREFIX.unpack_from, start
     ends: list[int] = []
     checks: list[int] = []
     # all that a busy log is read by passes here, frame by frame: lengths first, for a check costs less where nothing is done between two
-    while position <= last and len(ends) < most:
+    for _ in repeat(None, most):
+        if position + 8 > size:
+            break
         length, check = unpack(data, position)
         position += 8 + length
-        if length > _LARGEST_FRAME or position > last + 8:
+        if length > _LARGEST_FRAME or position > size:
             break
         ends.append(position)
         checks.append(check)
-    found = [crc32(data[begin + 8 : end]) for begin, end in zip(chain((start,), ends), ends, strict=False)]
+    begins = chain((start + 8,), (end + 8 for end in ends))
+    found = [crc32(data[begin:end]) for begin, end in zip(begins, ends, strict=False)]
     if found != checks:
         del ends[next(place for place, (one, other) in enumerate(zip(found, checks, strict=True)) if one != other) :]
     return ends
