@@ -74,7 +74,7 @@ def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", sli
         grouped = layout.grouped(slices, whole)
         for own in layout.wholes if grouped else ():
             if own.column in frame.columns:
-                found += layout.counted(own, placed(own, frame[own.column]).cells, grouped, whole, model)[0]
+                found += layout.counted(own, placed(own, frame[own.column]).cells, grouped, whole, model)[0][0]
     return tuple(found)
 
 

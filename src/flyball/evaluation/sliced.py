@@ -79,6 +79,14 @@ class Grouped(NamedTuple):
     values: int
 
 
+def tabled(groups: Codes, places: Codes, count: int, width: int) -> Codes:
+    """How many rows of each of `count` groups (n,) lie in each place from −1 (a null) to width − 2: shape (count, width)."""
+    keys = groups * width
+    keys += places
+    keys += 1
+    return np.bincount(keys, minlength=count * width).reshape(-1, width).astype(np.int64, copy=False)
+
+
 class Layout:
     """The bins of slices, by slice and column: made once for a reference."""
 
@@ -103,16 +111,20 @@ class Layout:
         """Where the rows of each slice are counted, of slices with a value that is watched."""
         return [_grouped(codes, parts) for series in slices if (codes := self.codes(series)) is not None]
 
-    def counted(self, bins: Bins, places: Codes, slices: Sequence[Grouped], parts: Parts, model: str) -> list[list[InputCounts]]:
-        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows: a list for each part."""
+    def counted(
+        self, bins: Bins, places: Codes, slices: Sequence[Grouped], parts: Parts, model: str
+    ) -> tuple[list[list[InputCounts]], Codes | None]:
+        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows: a list for each part. Beside them a table of the
+        whole, nulls first, shape (parts, cells + 1), where a slice has every row.
+        """
         watched, width = self._watched[bins.column], len(bins.counts) + 1
         found: list[list[InputCounts]] = [[] for _ in parts.sizes]
+        whole: Codes | None = None
         for each in slices if watched else ():
             # the first place of each value is its nulls
-            keys = each.groups * width
-            keys += places if each.rows is None else places[each.rows]
-            keys += 1
-            grid = np.bincount(keys, minlength=len(found) * each.values * width).reshape(-1, width)
+            grid = tabled(each.groups, places if each.rows is None else places[each.rows], len(found) * each.values, width)
+            if each.rows is None:
+                whole = grid.reshape(len(found), each.values, width).sum(axis=1)
             sums = grid.sum(axis=1)
             there = np.flatnonzero(sums)
             cells, nulls = grid[there, 1:].tolist(), grid[there, 0].tolist()
@@ -125,7 +137,7 @@ class Layout:
                         model=model, column=bins.column, n=n, nulls=null, cells=tuple(row), slice=value, week=week, day=day
                     )
                     found[part].append(counts)
-        return found
+        return found, whole
 
 
 def _grouped(codes: Codes, parts: Parts) -> Grouped:
