@@ -10,6 +10,7 @@ from itertools import chain
 
 import polars as pl
 
+from flyball.evaluation.counts_groups import Coded
 from flyball.evaluation.placing import Placed, placed
 from flyball.evaluation.sliced import Codes, Parts, layout_of, tabled
 from flyball.records.evidence import Bins, InputCounts
@@ -20,10 +21,10 @@ AT_ONCE = 64
 
 
 def bin_parts(
-    bins: Sequence[Bins], frame: pl.DataFrame, parts: Parts, *, model: str = "", slices: Sequence[pl.Series] = ()
+    bins: Sequence[Bins], frame: pl.DataFrame, parts: Parts, *, model: str = "", slices: Sequence[Coded] = ()
 ) -> list[InputCounts]:
     """Counts of every column that has a reference and is in the frame, one part after the other: of the whole, then in each value of `slices`
-    (texts as `day=6`, one a row).
+    (named as `day=6`, one a row).
     """
     wholes: list[list[InputCounts]] = [[] for _ in parts.sizes]
     sliced: list[list[InputCounts]] = [[] for _ in parts.sizes]

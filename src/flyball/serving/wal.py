@@ -303,6 +303,21 @@ def segments(log: Path) -> list[SegmentFile]:
     return sorted(found)
 
 
+def sizes(log: Path) -> dict[tuple[str, int], tuple[str, int]]:
+    """Every segment file under `.flyball/log`, by gateway and number: its name there, as in `g0/000017.wal`, and its bytes."""
+    found: dict[tuple[str, int], tuple[str, int]] = {}
+    # asked of every second, mostly for nothing: no path is made of a name
+    with suppress(FileNotFoundError), os.scandir(log) as folders:
+        for folder in folders:
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as files:
+                for file in files:
+                    number = file.name.removesuffix(".wal")
+                    if number != file.name and number.isdigit():
+                        with suppress(FileNotFoundError):
+                            found[folder.name, int(number)] = f"{folder.name}/{file.name}", file.stat().st_size
+    return found
+
+
 class Writer:
     """Appends frames for one gateway. Only the gateway's event loop calls it, but for `sync`, which may run in a thread."""
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from flyball.stats.betting import GRID
+from flyball.stats.betting import GRID, log_growth
 from flyball.stats.logspace import Floats, log_mean_exp
 
 State: TypeAlias = tuple[float, ...]
@@ -83,7 +83,7 @@ def feed(
     start = 0
     while start < values.size:
         part = values[start : start + _AT_ONCE]
-        sums = np.cumsum(np.log1p(np.outer(GRID / bound, part - bound)) / swing, axis=1)
+        sums = np.cumsum(log_growth(part, bound) / swing, axis=1)
         # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
         terms = np.concatenate([np.asarray(state)[:, None], -sums[:, :-1]], axis=1)
         log_m = sums + np.logaddexp.accumulate(terms, axis=1)
