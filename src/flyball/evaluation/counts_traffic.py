@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -44,7 +46,7 @@ def scored(rows: pl.DataFrame, units: Units, watch: Watch) -> dict[Exposed, Traf
         rest, of_rollout = divmod(rest, len(rollout.values))
         of_version, of_role = divmod(rest, len(role.values))
         where = Exposed(version.values[of_version], role.values[of_role], rollout.values[of_rollout], weights[of_weight], first + at)
-        counts = {name: int(values[group]) for name, values in sums.items()}
+        counts: dict[str, Any] = {name: int(values[group]) for name, values in sums.items()}
         found[where] = Traffic(model=watch.model, latency=latency[group], **where._asdict(), **counts)
     return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -93,7 +92,7 @@ class LiveEvidence:
             return False
         known, unread = self._last.offsets, 0
         sizes = wal.sizes(self._log)
-        newest = {gateway: number for gateway, number in sorted(sizes)}
+        newest = dict(sorted(sizes))
         for (gateway, number), (name, size) in sizes.items():
             more = size - known.get(name, 0)
             if more > 0 and number != newest[gateway]:

@@ -36,14 +36,13 @@ def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
     if not windows:
         return Contrasts(*np.empty((4, 0)))
     sizes = np.array([window.size for window in windows], dtype=np.int64)
-    return side_by_side(np.concatenate(windows).astype(np.float64), np.concatenate(references), sizes)
+    return side_by_side(np.concatenate(windows).astype(np.float64), np.concatenate(references).astype(np.float64), sizes)
 
 
-def side_by_side(ours: Floats, theirs: Row, sizes: NDArray[np.int64]) -> Contrasts:
+def side_by_side(ours: Floats, theirs: Floats, sizes: NDArray[np.int64]) -> Contrasts:
     """`contrasts` of pairs (k,) that lie one after the other, each of so many cells."""
     starts = np.cumsum(sizes) - sizes
     of = np.repeat(np.arange(sizes.size), sizes)
-    theirs = theirs.astype(np.float64)
     n, total = np.add.reduceat(ours, starts), np.add.reduceat(theirs, starts)
     both = ours + theirs
     used = both > 0

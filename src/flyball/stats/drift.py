@@ -189,7 +189,8 @@ def _share_p(a: Floats, n: Floats, b: Floats, total: Floats, phi: Floats) -> Flo
     s, a, b = n / (n + total), a / phi, b / phi
     more[up] = betainc(a[up], b[up] + 1, s[up])
     fewer[down] = 1 - betainc(a[down] + 1, b[down], s[down])
-    return np.minimum(1.0, 2 * np.minimum(more, fewer))
+    found: Floats = np.minimum(1.0, 2 * np.minimum(more, fewer))
+    return found
 
 
 class _Prepared(NamedTuple):
@@ -364,7 +365,8 @@ class Tested(NamedTuple):
     def of(cls, columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> Tested:
         """Test windows and references of at least a row each. `fast` as in `column_tests`."""
         asked = np.zeros((len(columns), len(FLOORS)), dtype=np.bool_)
-        return cls(columns, *(_tested(columns, asked, fast=fast) if columns else np.ones((3, 0, len(FLOORS)))), asked)
+        p, effect, phi = _tested(columns, asked, fast=fast) if columns else np.ones((3, 0, len(FLOORS)))
+        return cls(columns, p, effect, phi, asked)
 
     def test(self, place: int, kind: int, reached: Level) -> ColumnTest:
         """One test, by its column's place and its kind."""
@@ -428,7 +430,7 @@ def _compared(pairs: Sequence[tuple[_Pooled, tuple[int, ...]]]) -> Contrasts:
         return contrasts([], [])
     places = np.concatenate(labels) + np.repeat(starts[:-1], [one.size for one in labels])
     ours = np.bincount(places, weights=counts, minlength=int(starts[-1])).astype(np.float64, copy=False)
-    return side_by_side(ours, np.concatenate([pooled.counts for pooled, _ in pairs]), np.array(sizes))
+    return side_by_side(ours, np.concatenate([pooled.counts for pooled, _ in pairs]).astype(np.float64), np.array(sizes))
 
 
 def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[float, ...]:
