@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flyball.evaluation import placing
 from flyball.evaluation.counts_cells import bin_parts
 from flyball.evaluation.reference import bin_frame, reference
-from flyball.evaluation.sliced import Parts, texts
+from flyball.evaluation.sliced import Parts, coded_texts, texts
 
 TRAINED = 3_000
 SLICES = {"day": "day", "shop": "shop"}
@@ -39,8 +39,8 @@ KNOWN = frame(np.random.default_rng(0), TRAINED)
 BINS = reference(KNOWN, KNOWN.columns, slices=SLICES)
 
 
-def slices_of(rows):
-    return [texts(rows[name], name) for name in SLICES]
+def slices_of(rows, named=coded_texts):
+    return [named(rows[name], name) for name in SLICES]
 
 
 def parts(cuts):
@@ -50,7 +50,7 @@ def parts(cuts):
 
 def alone(rows, cuts):
     """Each part by itself, as it would be counted if nothing else had come."""
-    return [counts for a, b in pairwise(cuts) for counts in bin_frame(BINS, rows[a:b], model="m", slices=slices_of(rows[a:b]))]
+    return [counts for a, b in pairwise(cuts) for counts in bin_frame(BINS, rows[a:b], model="m", slices=slices_of(rows[a:b], texts))]
 
 
 @settings(deadline=None)

@@ -18,6 +18,7 @@ from flyball.monitoring import rules
 from flyball.monitoring.alerts import key_of
 from flyball.monitoring.drift import drift_findings, drift_reason
 from flyball.monitoring.state import MonitorState, absorb, released
+from flyball.monitoring.windows import FAST_ROWS, Window, judge, reference_of
 from flyball.records.evidence import Batch
 
 WEEK = 7 * DAY
@@ -345,3 +346,16 @@ def test_a_monitor_that_raises_is_broken_alone(bins, monkeypatch):
     found = rules.assess(make_model(), state, now=START + 2 * WEEK).findings
     assert {one.monitor for one in found if one.standing == "broken"} == {rules.CONTRACT, rules.ARRIVE}
     assert any(one.column == "x" and one.severity == "alert" for one in found), "the others speak as ever"
+
+
+def test_windows_that_close_together_are_judged_as_one_after_the_other(bins):
+    rng, kind = np.random.default_rng(12), reference_of(bins)
+    frames = [rows(rng, FAST_ROWS, shift=shift) for shift in (0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0)]
+    closed = [(Window(started=at, n=FAST_ROWS, columns=counted(bins, frame)), at + 1) for at, frame in enumerate(frames)]
+    at_once = judge((), closed, kind, pace="fast")
+    trails = ()
+    for one in closed:
+        trails = judge(trails, [one], kind, pace="fast")
+    assert at_once == trails
+    assert any(trail.slice for trail in trails)
+    assert any(trail.verdict != "none" for trail in trails)

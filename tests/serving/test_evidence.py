@@ -437,18 +437,32 @@ def told(batch):
     return sum(one.n for one in batch.traffic)
 
 
+def minute(log):
+    """The second in which the log's next minute begins."""
+    return 60.0 - log.us(0) / 1e6 % 60
+
+
 def test_a_busy_log_is_counted_in_one_go_and_nothing_of_it_is_lost(tmp_path, log):
-    live, found = LiveEvidence(tmp_path), []
+    live, found, begin = LiveEvidence(tmp_path), [], minute(log)
     cursor = Cursor()
     for second in range(12):
-        answered(log, second, 1_200)
-        batch, cursor = live.since(cursor, log.us(second + 0.9), {"m": QUIET})
+        answered(log, begin + second, 1_200)
+        batch, cursor = live.since(cursor, log.us(begin + second + 0.9), {"m": QUIET})
         found.append(told(batch))
-    assert found[0] == 1_200
-    assert sum(bool(count) for count in found) <= 3
-    # what is left is counted within ten seconds, whether or not more comes
-    last, _ = live.since(cursor, log.us(23), {"m": QUIET})
-    assert sum(found) + told(last) == 12 * 1_200
+    assert found == [1_200, *[0] * 11]
+    # what is left is counted within thirty seconds, whether or not more comes
+    early, cursor = live.since(cursor, log.us(begin + 30), {"m": QUIET})
+    last, _ = live.since(cursor, log.us(begin + 31), {"m": QUIET})
+    assert (told(early), told(last)) == (0, 11 * 1_200)
+
+
+def test_a_minute_that_closed_is_counted_at_once(tmp_path, log):
+    live, begin = LiveEvidence(tmp_path), minute(log)
+    _, cursor = live.since(Cursor(), log.us(begin - 20), {"m": QUIET})
+    answered(log, begin - 10, 1_200)
+    early, cursor = live.since(cursor, log.us(begin - 1), {"m": QUIET})
+    last, _ = live.since(cursor, log.us(begin + 0.1), {"m": QUIET})
+    assert (told(early), told(last)) == (0, 1_200)
 
 
 def test_a_quiet_log_is_read_at_once_and_so_is_one_of_a_rollout(tmp_path, log):
@@ -462,22 +476,23 @@ def test_a_quiet_log_is_read_at_once_and_so_is_one_of_a_rollout(tmp_path, log):
 
 def test_a_segment_that_is_finished_is_read_before_it_can_be_sealed(tmp_path, log):
     live = LiveEvidence(tmp_path)
-    _, cursor = live.since(Cursor(), log.us(0.1), {"m": QUIET})
-    answered(log, 1, 1_200)
-    batch, cursor = live.since(cursor, log.us(2), {"m": QUIET})
+    begin = minute(log)
+    _, cursor = live.since(Cursor(), log.us(begin + 0.1), {"m": QUIET})
+    answered(log, begin + 1, 1_200)
+    batch, cursor = live.since(cursor, log.us(begin + 2), {"m": QUIET})
     assert told(batch) == 0
     log.writer.rotate()
-    batch, _ = live.since(cursor, log.us(3), {"m": QUIET})
+    batch, _ = live.since(cursor, log.us(begin + 3), {"m": QUIET})
     assert told(batch) == 1_200
 
 
 def test_a_restart_while_a_busy_log_waits_counts_everything_once(tmp_path, log):
-    live = LiveEvidence(tmp_path)
-    answered(log, 0, 1_200)
-    first, cursor = live.since(Cursor(), log.us(1), {"m": QUIET})
-    answered(log, 1, 1_200)
-    waited, cursor = live.since(cursor, log.us(2), {"m": QUIET})
-    again, _ = LiveEvidence(tmp_path).since(cursor, log.us(3), {"m": QUIET})
+    live, begin = LiveEvidence(tmp_path), minute(log)
+    answered(log, begin, 1_200)
+    first, cursor = live.since(Cursor(), log.us(begin + 1), {"m": QUIET})
+    answered(log, begin + 1, 1_200)
+    waited, cursor = live.since(cursor, log.us(begin + 2), {"m": QUIET})
+    again, _ = LiveEvidence(tmp_path).since(cursor, log.us(begin + 3), {"m": QUIET})
     assert (told(first), told(waited), told(again)) == (1_200, 0, 1_200)
 
 

@@ -317,6 +317,16 @@ def test_the_tests_of_a_window_are_those_of_each_column_in_turn(bins):
                 assert (at_once.p, at_once.effect, at_once.phi) == pytest.approx((alone.p, alone.effect, alone.phi), rel=1e-9)
 
 
+def test_shares_of_many_columns_are_each_of_them_alone():
+    rng = np.random.default_rng(4)
+    n, total = rng.integers(1, 2_000, 300), rng.integers(1, 90_000, 300)
+    # none, all and some of the rows, on either side
+    a, b = (np.round(rng.choice([0.0, 1.0, 0.1], 300) * of) for of in (n, total))
+    phi = rng.uniform(1, 4, 300)
+    found = drift._share_p(a, n, b, total, phi)
+    assert found.tolist() == [drift.share_p(*each) for each in zip(a, n, b, total, phi, strict=True)]
+
+
 @given(n=st.integers(0, 5_000), counts=st.lists(st.integers(0, 50), min_size=1, max_size=40))
 def test_cells_are_pooled_by_how_many_rows_a_window_has(n, counts):
     own = Bins(column="c", kind="categorical", counts=tuple(counts), n=sum(counts))

@@ -17,18 +17,21 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
-from flyball.evaluation.counts_columns import ATTRIBUTE, LIST, ROWS, SCORES, SLICE, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, LIST, ROWS, SCORES, held
 from flyball.evaluation.counts_elsewhere import Underway
+from flyball.evaluation.counts_groups import parted
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import Found, LabelBook, plain
 from flyball.evaluation.counts_lists import with_lists
 from flyball.evaluation.counts_sums import labelled_late, quality
-from flyball.evaluation.counts_units import Exposed, Units
+from flyball.evaluation.counts_traffic import scored
+from flyball.evaluation.counts_units import Units
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
-_LABEL = pl.col("^(request_id|at|came|value)$")
+_LABELS = frozenset(("request_id", "at", "came", "value"))
+_LABEL = pl.col(f"^({'|'.join(_LABELS)})$")
 _LATE_PARTNER = 120_000_000
 """How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
 _CHUNK = 65_536
@@ -96,7 +99,8 @@ class Folder:
             conform = _conform(rows)
             self._incoming.append(conform if self._underway is None else self._underway.once(conform))
         if labels.height:
-            self._labels.add(labels.select(_LABEL, *self._attributes(labels)))
+            told = self._attributes(labels)
+            self._labels.add(labels.select(_LABEL, *told) if told or not _LABELS.issuperset(labels.columns) else labels)
             if self._underway is not None:
                 self._underway.told(labels)
 
@@ -130,42 +134,19 @@ class Folder:
         if not self._incoming:
             return pl.DataFrame()
         rows = self._incoming[0] if len(self._incoming) == 1 else pl.concat(self._incoming, how="diagonal_relaxed")
-        later = rows.filter(pl.col("at") > until)
+        rows, later = parted(rows, rows["at"].to_numpy() <= until)
         self._incoming = [later] if later.height else []
-        if later.height:
-            rows = rows.filter(pl.col("at") <= until)
         if bool((np.diff(rows["at"].to_numpy()) > 0).all()):
             return rows
         rank = pl.col("role").replace_strict(_ROLES, default=9, return_dtype=pl.Int8)
         return rows.sort("at", "request_id", rank)
 
     def _traffic(self, rows: pl.DataFrame, until: Instant) -> tuple[Traffic, ...]:
-        found = self._scored(rows) if rows.height else {}
+        found = scored(rows, self._units, self._watch) if rows.height else {}
         for where, units in self._units.settled(until - self._watch.settle).items():
             known = found.get(where) or Traffic(model=self._watch.model, **where._asdict())
             found[where] = msgspec.structs.replace(known, units=known.units + units)
         return tuple(found[where] for where in sorted(found))
-
-    def _scored(self, rows: pl.DataFrame) -> dict[Exposed, Traffic]:
-        marked = self._units.mark(rows, self._watch.slow_us)
-        scored = pl.col("status") != "dropped"
-        grouped = marked.group_by(*Exposed._fields[:-1], (pl.col("at") // sums.MINUTE).alias("minute")).agg(
-            n=scored.sum(),
-            errors=(pl.col("status") == "error").sum(),
-            units=pl.col("unit").sum(),
-            bad_units=pl.col("unit_bad").sum(),
-            slow_units=pl.col("unit_slow").sum(),
-            met=pl.col("met").sum(),
-            failed=pl.col("failed").sum(),
-            dropped=(~scored).sum(),
-            latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64).value_counts(name="n"),
-        )
-        return {
-            Exposed(*(row[name] for name in Exposed._fields)): Traffic(
-                model=self._watch.model, **{**row, "latency": {each["latency_us"]: each["n"] for each in row["latency"]}}
-            )
-            for row in grouped.iter_rows(named=True)
-        }
 
     def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
         if rows.is_empty() or not self._watch.bins:
@@ -184,9 +165,9 @@ class Folder:
         there = rows["status"] == "ok"
         scored = _only(rows, there & rows["value"].is_not_null() if rows["value"].null_count() else there)
         if scored.height:
-            columns = ["request_id", "at", "version", "role", "rollout", "key", "value", "score"]
-            sliced = sums.with_slices(scored, self._watch)
-            self._pending.append(sliced.select(*columns, pl.col(f"^({SLICE}.*|{SCORES}|{LIST})$")))
+            kept = [scored[name] for name in ("request_id", "at", "version", "role", "rollout", "key", "value", "score")]
+            kept += [scored[name] for name in (SCORES, LIST) if name in scored.columns]
+            self._pending.append(pl.DataFrame([*kept, *sums.slices_of(scored, self._watch)]))
 
     def _mature(self, until: Instant) -> pl.DataFrame:
         delay = self._watch.label_delay
@@ -199,12 +180,14 @@ class Folder:
             elif chunk["at"][0] + delay > until:
                 waiting.append(chunk)
             else:
-                ready.append(chunk.filter(pl.col("at") + int(delay) <= until))
-                waiting.append(chunk.filter(pl.col("at") + int(delay) > until))
+                due, later = parted(chunk, chunk["at"].to_numpy() + int(delay) <= until)
+                ready.append(due)
+                waiting.append(later)
         self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
-        matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay))
+        matured = ready[0] if len(ready) == 1 else pl.concat(ready, how="diagonal_relaxed")
+        matured = matured.hstack([pl.Series("mature_at", matured["at"].to_numpy() + int(delay))])
         if not bool((np.diff(matured["mature_at"].to_numpy()) > 0).all()):
             matured = matured.sort("mature_at", "request_id", "version")
         found = self._labels.known_by(matured["request_id"], matured["mature_at"].to_numpy(), matured["value"].dtype)
@@ -216,7 +199,7 @@ class Folder:
 
     def _judged(self, rows: pl.DataFrame, found: Found) -> pl.DataFrame:
         added = [found.labels, *(_of_label(name, found.slices) for name in self._watch.attributes if found.slices is not None)]
-        return sums.with_losses(rows.with_columns(added), self._watch)
+        return sums.with_losses(rows.hstack(added), self._watch)
 
     def _attributes(self, labels: pl.DataFrame) -> list[pl.Expr]:
         return [
@@ -239,7 +222,12 @@ class Folder:
         return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
     def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
-        fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured
+        fresh = matured
+        if matured.height:
+            rollouts = matured["rollout"]
+            # mostly none is under way
+            none = not rollouts[0] and bool((rollouts == rollouts[0]).all())
+            fresh = matured.clear() if none else matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null())
         if fresh.is_empty() and self._lone.is_empty():
             return ()
         rows = (
@@ -310,4 +298,5 @@ def _conform(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(missing) if missing else rows
     others = [pl.col(name).cast(dtype) for name, dtype in ROWS.items() if rows.schema[name] != dtype]
     # booleans stay what they are until here: their cells in the reference are text
-    return rows.with_columns(*others, plain(rows["value"]))
+    value = plain(rows["value"])
+    return rows.with_columns(*others, value) if others or value.dtype != rows["value"].dtype else rows

@@ -5,14 +5,14 @@ It says of each part what `reference.bin_frame` says of its rows; that one is fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
-import numpy as np
 import polars as pl
 
+from flyball.evaluation.counts_groups import Coded
 from flyball.evaluation.placing import Placed, placed
-from flyball.evaluation.sliced import Parts, layout_of
+from flyball.evaluation.sliced import Codes, Parts, layout_of, tabled
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import named
 
@@ -21,10 +21,10 @@ AT_ONCE = 64
 
 
 def bin_parts(
-    bins: Sequence[Bins], frame: pl.DataFrame, parts: Parts, *, model: str = "", slices: Sequence[pl.Series] = ()
+    bins: Sequence[Bins], frame: pl.DataFrame, parts: Parts, *, model: str = "", slices: Sequence[Coded] = ()
 ) -> list[InputCounts]:
     """Counts of every column that has a reference and is in the frame, one part after the other: of the whole, then in each value of `slices`
-    (texts as `day=6`, one a row).
+    (named as `day=6`, one a row).
     """
     wholes: list[list[InputCounts]] = [[] for _ in parts.sizes]
     sliced: list[list[InputCounts]] = [[] for _ in parts.sizes]
@@ -34,22 +34,18 @@ def bin_parts(
         if own.column not in frame.columns:
             continue
         found = placed(own, frame[own.column])
-        for mine, counts in zip(wholes, _counted(own, frame[own.column], found, parts, model), strict=True):
+        by_value, table = layout.counted(own, found.cells, grouped, parts, model)
+        if table is None:
+            table = tabled(parts.of, found.cells, len(parts.sizes), len(own.counts) + 1)
+        for mine, counts in zip(wholes, _counted(own, table, _unseen(frame[own.column], found, parts), parts, model), strict=True):
             mine.append(counts)
-        for mine, some in zip(sliced, layout.counted(own, found.cells, grouped, parts, model), strict=True):
+        for mine, some in zip(sliced, by_value, strict=True):
             mine += some
     return list(chain.from_iterable(chain.from_iterable(zip(wholes, sliced, strict=True))))
 
 
-def _counted(bins: Bins, series: pl.Series, found: Placed, parts: Parts, model: str) -> list[InputCounts]:
-    """Counts of one column, of each part."""
-    width = len(bins.counts) + 1
-    # the first place of each part is its nulls
-    keys = parts.of * width
-    keys += found.cells
-    keys += 1
-    grid = np.bincount(keys, minlength=len(parts.sizes) * width).reshape(-1, width)
-    unseen = _unseen(series, found, parts)
+def _counted(bins: Bins, grid: Codes, unseen: Mapping[int, dict[str, int]], parts: Parts, model: str) -> list[InputCounts]:
+    """Counts of one column, of each part. `grid`: nulls and cells of each part."""
     rows = zip(parts.sizes, grid[:, 0].tolist(), grid[:, 1:].tolist(), parts.times, strict=True)
     return [
         InputCounts(

@@ -15,7 +15,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Coded:
-    """A column as codes, shape (n,), −1 for a null, and the values that they stand for."""
+    """A column as codes, shape (n,), −1 for a null, and the values that they stand for, in the order in which they first come."""
 
     codes: Codes
     values: list[str]
@@ -27,11 +27,11 @@ def coded(column: pl.Series) -> Coded:
     nulls = column.null_count()
     if len(column) and not nulls and bool((column == column[0]).all()):
         return Coded(np.zeros(len(column), dtype=np.int64), [column[0]])
-    values = (column.drop_nulls() if nulls else column).unique().sort()
-    if not len(values):
+    if nulls == len(column):
         return Coded(np.full(len(column), -1, dtype=np.int64), [])
-    codes = column.cast(pl.Enum(values)).to_physical().cast(pl.Int64)
-    return Coded((codes.fill_null(-1) if nulls else codes).to_numpy(), values.to_list())
+    found = column.to_arrow().dictionary_encode()
+    indices = found.indices.fill_null(-1) if nulls else found.indices
+    return Coded(indices.to_numpy().astype(np.int64), found.dictionary.to_pylist())
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,11 @@ def groups(keys: Codes, most: int) -> Groups:
         return Groups((np.cumsum(present) - 1)[keys], np.flatnonzero(present).tolist())
     found, codes = np.unique(keys, return_inverse=True)
     return Groups(codes.astype(np.int64), found.tolist())
+
+
+def parted(rows: pl.DataFrame, first: NDArray[np.bool_]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are `first` (n,), and the others. Nearly always they lie one behind the other, and none is copied."""
+    count = int(np.count_nonzero(first))
+    if first[:count].all():
+        return rows[:count], rows[count:]
+    return rows.filter(pl.Series(first)), rows.filter(pl.Series(~first))

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from flyball.evaluation.counts_cells import AT_ONCE, bin_parts
 from flyball.evaluation.counts_columns import held
+from flyball.evaluation.counts_groups import Coded
 from flyball.evaluation.reference import DAY, FAST_ROWS, WEEK
-from flyball.evaluation.sliced import Parts, texts
+from flyball.evaluation.sliced import Parts, coded_texts
 from flyball.records.evidence import InputCounts, Watch
 
 LABEL = "label"
@@ -20,11 +21,10 @@ _SLICE = "slice:"
 
 def inputs(answered: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[InputCounts, ...], int]:
     """Counts of what the champion answered, rows in order of time, and how many rows there were by then. before: how many there were."""
-    rows = answered.select("at", *(pl.col(held(name)).alias(f"{_SLICE}{name}") for name in watch.slices if held(name) in answered.columns))
     kept = {own.column: held(own.column) for own in watch.bins if held(own.column) in answered.columns} | {"prediction": "value"}
-    slices = [texts(rows[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in rows.columns]
-    columns = answered.select(pl.col(column).alias(name) for name, column in kept.items())
-    return _counted(columns, rows["at"].to_numpy(), slices, watch, before), before + answered.height
+    slices = [coded_texts(answered[held(name)], name) for name in watch.slices if held(name) in answered.columns]
+    columns = pl.DataFrame([answered[column].alias(name) for name, column in kept.items()])
+    return _counted(columns, answered["at"].to_numpy(), slices, watch, before), before + answered.height
 
 
 def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[InputCounts, ...], int]:
@@ -37,14 +37,12 @@ def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[I
     known = matured.filter((pl.col("role") == "champion") & pl.col("label").is_not_null())
     if known.is_empty():
         return (), before
-    slices = [texts(known[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in known.columns]
+    slices = [coded_texts(known[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in known.columns]
     columns = known.select(pl.col("label").alias(LABEL))
     return _counted(columns, known["mature_at"].to_numpy(), slices, watch, before), before + known.height
 
 
-def _counted(
-    columns: pl.DataFrame, times: NDArray[np.int64], slices: list[pl.Series], watch: Watch, before: int
-) -> tuple[InputCounts, ...]:
+def _counted(columns: pl.DataFrame, times: NDArray[np.int64], slices: list[Coded], watch: Watch, before: int) -> tuple[InputCounts, ...]:
     weeks = times * 0 if not watch.origin else watch.origin + (times - watch.origin) // WEEK * WEEK
     days = times // DAY * DAY if watch.daily else times * 0
     changes = np.flatnonzero((weeks[1:] != weeks[:-1]) | (days[1:] != days[:-1])) + 1
@@ -59,5 +57,7 @@ def _counted(
             np.repeat(np.arange(sizes.size), sizes), sizes.tolist(), [(int(weeks[start]), int(days[start])) for start in some[:-1]]
         )
         rows = slice(some[0], some[-1])
-        found += bin_parts(watch.bins, columns[rows], parts, model=watch.model, slices=[series[rows] for series in slices])
+        found += bin_parts(
+            watch.bins, columns[rows], parts, model=watch.model, slices=[Coded(each.codes[rows], each.values) for each in slices]
+        )
     return tuple(found)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flyball.clock import Instant, Span
 from flyball.evaluation.counts_arrivals import MINUTE, Arrivals
 from flyball.evaluation.counts_columns import ATTRIBUTE
+from flyball.evaluation.counts_groups import parted
 from flyball.evaluation.counts_index import Hashes, Index, in_order
 from flyball.evaluation.counts_judged import Judged, remembered
 from flyball.evaluation.counts_shelf import Shelf
@@ -75,14 +76,12 @@ class LabelBook:
         """Take labels in: `request_id` text, `at` µs (when it was known), `value`, slices as `attribute:…`, and `came` µs (when flyball came to know
         it) where that was not then. Nulls are no labels.
         """
-        labels = labels.drop_nulls(["request_id", "value"])
+        if labels["request_id"].null_count() or labels["value"].null_count():
+            labels = labels.drop_nulls(["request_id", "value"])
         if labels.height:
-            value = plain(labels["value"])
-            self._incoming.append(
-                labels.select(
-                    pl.col("request_id").hash(), pl.col("^(at|came)$").cast(pl.Int64), value, pl.col(f"^{ATTRIBUTE}.*$").cast(pl.String)
-                )
-            )
+            told = [labels["request_id"].hash(), *(labels[name].cast(pl.Int64) for name in ("at", _CAME) if name in labels.columns)]
+            told += [plain(labels["value"]), *(labels[name].cast(pl.String) for name in labels.columns if name.startswith(ATTRIBUTE))]
+            self._incoming.append(pl.DataFrame(told))
 
     def know(self, until: Instant, delay: Span, wait: Span) -> None:
         """Labels that came up to `until` are known from here on. `wait`: how long one may be wanted, the label delay at least."""
@@ -92,10 +91,8 @@ class LabelBook:
         came = "at"
         if _CAME in labels.columns:
             came, labels = _CAME, labels.with_columns(pl.col(_CAME).fill_null(pl.col("at")))
-        later = labels.filter(pl.col(came) > until)
+        labels, later = parted(labels, labels[came].to_numpy() <= until)
         self._incoming = [later] if later.height else []
-        if later.height:
-            labels = labels.filter(pl.col(came) <= until)
         if labels.is_empty():
             return
         if bool((np.diff(labels[came].to_numpy()) < 0).any()):

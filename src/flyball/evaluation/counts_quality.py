@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from flyball.clock import Span
 from flyball.evaluation.counts_columns import SLICE, held
+from flyball.evaluation.counts_groups import coded
 from flyball.records.evidence import LabelBlock, Watch
 
 BLOCK = 16
@@ -22,13 +22,19 @@ MINUTE = 60_000_000
 
 
 def with_slices(rows: pl.DataFrame, watch: Watch) -> pl.DataFrame:
-    """Add the slices of a row as text, in columns `slice:name`; a null has no slice."""
+    """Add the slices of a row (`slices_of`)."""
+    return rows.with_columns(slices_of(rows, watch))
+
+
+def slices_of(rows: pl.DataFrame, watch: Watch) -> list[pl.Series]:
+    """The slices of rows as text, as columns `slice:name`; a null has no slice."""
     # a backtest has the values of expressions, but not all that they are made of
     made = watch.derived if all(held(name) in rows.columns for name in watch.reads) else {}
-    there = [name for name in (*watch.slices, *watch.derived) if name not in made and held(name) in rows.columns]
-    series = [found for name, text in made.items() if (found := _made(rows, watch, name, text)) is not None]
-    added = rows.with_columns(*(pl.col(held(name)).alias(SLICE + name) for name in there), *series)
-    return added.with_columns(pl.col(SLICE + name).cast(pl.String).str.slice(0, 80) for name in slice_names(added))
+    found = [
+        rows[held(name)].alias(SLICE + name) for name in (*watch.slices, *watch.derived) if name not in made and held(name) in rows.columns
+    ]
+    found += [one for name, text in made.items() if (one := _made(rows, watch, name, text)) is not None]
+    return [series.cast(pl.String).str.slice(0, 80) for series in found]
 
 
 def slice_names(rows: pl.DataFrame) -> list[str]:
@@ -53,32 +59,36 @@ def _expression(text: str) -> pl.Expr:
 
 def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
     """Add `loss` (clipped, null without a label) and `wrong` (0/1) to rows with `value`, `score`, `label`."""
-    wrong = (pl.col("value") != pl.col("label")).cast(pl.Float64)
-    numbers = matured["value"].dtype == pl.Float64
     if watch.task == "ranking":
         # how far an item's score is from its relevance says nothing of the order
         return matured.with_columns(loss=pl.lit(None, pl.Float64), wrong=pl.lit(None, pl.Float64))
-    loss = wrong
-    if numbers and watch.loss != "zero_one":
+    loss = wrong = (matured["value"] != matured["label"]).cast(pl.Float64)
+    if matured["value"].dtype == pl.Float64 and watch.loss != "zero_one":
         # an answer that is no number costs as much as the worst
-        loss = ((pl.col("value") - pl.col("label")).abs() / watch.loss_cap).fill_nan(1.0).clip(0.0, 1.0)
-    return matured.with_columns(loss=loss, wrong=wrong)
+        loss = ((matured["value"] - matured["label"]).abs() / watch.loss_cap).fill_nan(1.0).clip(0.0, 1.0)
+    return matured.hstack([loss.alias("loss"), wrong.alias("wrong")])
 
 
 def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
     """The champion's losses in order of maturity, cut into blocks. Only their sequence means anything, not where it is cut."""
     if matured.is_empty():
         return ()
-    labelled = matured.filter((pl.col("role") == "champion") & pl.col("loss").is_not_null())
-    if labelled.is_empty():
+    loss = matured["loss"]
+    there = (matured["role"] == "champion").to_numpy()
+    if loss.null_count():
+        there &= loss.is_not_null().to_numpy()
+    if not there.any():
         return ()
-    versions, losses, until = labelled["version"], labelled["loss"].to_list(), labelled["mature_at"].to_list()
-    changes = (np.flatnonzero((versions != versions.shift(1)).fill_null(value=False).to_numpy())).tolist()
+    version = coded(matured["version"])
+    versions, losses, until = version.codes[there], loss.to_numpy()[there].tolist(), matured["mature_at"].to_numpy()[there].tolist()
+    changes = (np.flatnonzero(versions[1:] != versions[:-1]) + 1).tolist()
     found: list[LabelBlock] = []
     for start, end in pairwise((0, *changes, len(losses))):
-        version = versions[start]
         cuts = [*range(start, end, BLOCK), end]
-        found += [LabelBlock(watch.model, version, tuple(losses[low:high]), until[high - 1]) for low, high in pairwise(cuts)]
+        found += [
+            LabelBlock(watch.model, version.values[versions[start]], tuple(losses[low:high]), until[high - 1])
+            for low, high in pairwise(cuts)
+        ]
     return tuple(found)
 
 
@@ -133,8 +143,3 @@ def _side(rows: pl.DataFrame, watch: Watch) -> pl.Expr:
         known = pl.when(version == new).then(pl.lit("new")).when(version == old).then(pl.lit("old")).otherwise(pl.lit(""))
         by_role = pl.when(pl.col("rollout") == rollout).then(known).otherwise(by_role)
     return by_role
-
-
-def mature_at(delay: Span) -> pl.Expr:
-    """The moment at which a row is judged on what is known by then."""
-    return (pl.col("at") + int(delay)).alias("mature_at")

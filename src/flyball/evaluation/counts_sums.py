@@ -201,17 +201,17 @@ def plain_class(label: object, numbers: bool) -> float | str | None:  # noqa: FB
 def _binary(matured: pl.DataFrame, watch: Watch, labelled: Flags) -> Rows:
     numbers = matured["value"].dtype == pl.Float64
     classes = [plain_class(one, numbers) for one in watch.classes] or ([0.0, 1.0] if numbers else [])
-    wrong = matured["wrong"].fill_null(0.0).to_numpy() > 0
-    kinds = np.where(labelled, np.where(wrong, _WRONG, _RIGHT), _UNLABELLED)
+    kinds = _right_or_wrong(matured, labelled)
     truth = np.zeros(matured.height, dtype=np.bool_)
     known = truth
     if len(classes) == 2 and None not in classes:
-        told = {name: [(matured[name] == one).fill_null(value=False).to_numpy() for one in classes] for name in ("value", "label")}
+        told = {name: [_is(matured[name], one) for one in classes] for name in ("value", "label")}
         called, truth = told["value"][1], told["label"][1]
         known = labelled & (told["label"][0] | truth)
         both = known & (told["value"][0] | called)
         kinds = np.where(both, np.where(called, np.where(truth, _TP, _FP), np.where(truth, _FN, _TN)), kinds)
-    score = matured["score"].fill_null(float("nan")).to_numpy()
+    # a null becomes NaN by itself
+    score = matured["score"].to_numpy()
     scored = known & (score >= 0) & (score <= 1)
     held = np.where(scored, score, 0.5)
     cells, places = binned.spots_of(held)
@@ -221,9 +221,18 @@ def _binary(matured: pl.DataFrame, watch: Watch, labelled: Flags) -> Rows:
     return Rows(kinds, sums, scored, cells, places, truth)
 
 
+def _right_or_wrong(matured: pl.DataFrame, labelled: Flags) -> Codes:
+    wrong = matured["wrong"].to_numpy() > 0
+    return np.where(labelled, np.where(wrong, _WRONG, _RIGHT), _UNLABELLED)
+
+
+def _is(values: pl.Series, one: object) -> Flags:
+    found: Flags = values.to_numpy() == one if values.dtype == pl.Float64 else (values == one).fill_null(value=False).to_numpy()
+    return found
+
+
 def _multiclass(matured: pl.DataFrame, watch: Watch, labelled: Flags) -> Rows:
-    wrong = matured["wrong"].fill_null(0.0).to_numpy() > 0
-    kinds = np.where(labelled, np.where(wrong, _WRONG, _RIGHT), _UNLABELLED)
+    kinds = _right_or_wrong(matured, labelled)
     nothing: Codes = np.empty(0, dtype=np.int64)
     scored, sums = np.zeros(matured.height, dtype=np.bool_), dict[str, Floats]()
     if watch.classes and SCORES in matured.columns and matured[SCORES].dtype == pl.List:

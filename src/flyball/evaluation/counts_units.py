@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 WARM_UP = 100
 """A new version's first requests do not count as slow: its caches are cold."""
@@ -83,15 +85,11 @@ class Units:
         self._warm: dict[tuple[str, str], int] = {}
         self._unsettled: deque[tuple[int, Exposed]] = deque()
 
-    def mark(self, rows: pl.DataFrame, slow_us: Mapping[str, int]) -> pl.DataFrame:
-        """Add the booleans of `Mark` to rows in order of time. Outside a rollout all are false."""
-        if rows.is_empty() or not (rows["rollout"] != "").any():
-            return rows.with_columns(pl.lit(value=False).alias(name) for name in Mark._fields)
+    def mark(self, rows: pl.DataFrame, slow_us: Mapping[str, int]) -> dict[str, NDArray[np.bool_]]:
+        """What `Mark` says of rows in order of time, by its fields, each (n,). Outside a rollout all are false."""
         columns = (rows[name].to_list() for name in _Scored._fields)
         marks = [self._mark(slow_us, _Scored(*row)) for row in zip(*columns, strict=True)]
-        return rows.with_columns(
-            pl.Series(name, values, dtype=pl.Boolean) for name, values in zip(Mark._fields, zip(*marks, strict=True), strict=True)
-        )
+        return dict(zip(Mark._fields, np.array(marks, dtype=np.bool_).T, strict=True))
 
     def keep(self, rollouts: set[str]) -> None:
         """Forget every rollout that is not among these."""

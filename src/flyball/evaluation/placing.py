@@ -21,7 +21,7 @@ Places = NDArray[np.int64]
 _UNSEEN = 1 << 32
 """Added to the cell of a value that the reference never had."""
 
-FEW = 4_096
+FEW = 512
 """Rows so few are looked up one by one: to find which values they have costs more."""
 
 MOST_VALUES, _MOST_LOOKUPS, _MOST_KEPT = 8_192, 64, 256

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.errors import BadInput
+from flyball.evaluation.counts_groups import coded
 from flyball.evaluation.placing import Places, known_of, numbers, placed, texts_of
 from flyball.evaluation.sliced import Part, Parts, layout_of, parts_of
 from flyball.records.evidence import Bins, InputCounts
@@ -71,10 +72,10 @@ def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", sli
     found = [counted(own, frame[own.column], model=model) for own in bins if not own.slice and own.column in frame.columns]
     if slices:
         layout, whole = layout_of(bins), Parts.whole(frame.height)
-        grouped = layout.grouped(slices, whole)
+        grouped = layout.grouped([coded(series) for series in slices], whole)
         for own in layout.wholes if grouped else ():
             if own.column in frame.columns:
-                found += layout.counted(own, placed(own, frame[own.column]).cells, grouped, whole, model)[0]
+                found += layout.counted(own, placed(own, frame[own.column]).cells, grouped, whole, model)[0][0]
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flyball.evaluation.counts_groups import coded
+from flyball.evaluation.counts_groups import Coded, coded
 from flyball.records.evidence import Bins, InputCounts
 
 VALUES = 20
@@ -39,6 +39,12 @@ def texts(values: pl.Series, slice_name: str) -> pl.Series:
     """The values of a slice as they are named everywhere: `day=6`, at most 80 characters of the value; null where there is none."""
     # a Series of its own: the name is what `bin_frame` knows it by
     return (pl.Series([f"{slice_name}="]) + values.cast(pl.String, strict=False).str.slice(0, 80)).alias(slice_name)
+
+
+def coded_texts(values: pl.Series, slice_name: str) -> Coded:
+    """`texts` as codes: each value is named once."""
+    found = coded(values.cast(pl.String, strict=False))
+    return Coded(found.codes, [f"{slice_name}={value[:80]}" for value in found.values])
 
 
 def parts_of(frame: pl.DataFrame, slices: Mapping[str, str], columns: int) -> list[Part]:
@@ -79,6 +85,14 @@ class Grouped(NamedTuple):
     values: int
 
 
+def tabled(groups: Codes, places: Codes, count: int, width: int) -> Codes:
+    """How many rows of each of `count` groups (n,) lie in each place from −1 (a null) to width − 2: shape (count, width)."""
+    keys = groups * width
+    keys += places
+    keys += 1
+    return np.bincount(keys, minlength=count * width).reshape(-1, width).astype(np.int64, copy=False)
+
+
 class Layout:
     """The bins of slices, by slice and column: made once for a reference."""
 
@@ -93,26 +107,29 @@ class Layout:
             own.column: frozenset(each.slice for each in bins if each.slice and each.column == own.column) for own in self.wholes
         }
 
-    def codes(self, series: pl.Series) -> Codes | None:
+    def codes(self, found: Coded) -> Codes | None:
         """The number of each row's value (n,), −1 where it is not watched; None where none is."""
-        found = coded(series)
         numbers = np.array([*(self._place.get(value, -1) for value in found.values), -1], dtype=np.int64)
         return numbers[found.codes] if numbers.max() >= 0 else None
 
-    def grouped(self, slices: Sequence[pl.Series], parts: Parts) -> list[Grouped]:
+    def grouped(self, slices: Sequence[Coded], parts: Parts) -> list[Grouped]:
         """Where the rows of each slice are counted, of slices with a value that is watched."""
-        return [_grouped(codes, parts) for series in slices if (codes := self.codes(series)) is not None]
+        return [_grouped(codes, parts) for each in slices if (codes := self.codes(each)) is not None]
 
-    def counted(self, bins: Bins, places: Codes, slices: Sequence[Grouped], parts: Parts, model: str) -> list[list[InputCounts]]:
-        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows: a list for each part."""
+    def counted(
+        self, bins: Bins, places: Codes, slices: Sequence[Grouped], parts: Parts, model: str
+    ) -> tuple[list[list[InputCounts]], Codes | None]:
+        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows: a list for each part. Beside them a table of the
+        whole, nulls first, shape (parts, cells + 1), where a slice has every row.
+        """
         watched, width = self._watched[bins.column], len(bins.counts) + 1
         found: list[list[InputCounts]] = [[] for _ in parts.sizes]
+        whole: Codes | None = None
         for each in slices if watched else ():
             # the first place of each value is its nulls
-            keys = each.groups * width
-            keys += places if each.rows is None else places[each.rows]
-            keys += 1
-            grid = np.bincount(keys, minlength=len(found) * each.values * width).reshape(-1, width)
+            grid = tabled(each.groups, places if each.rows is None else places[each.rows], len(found) * each.values, width)
+            if each.rows is None:
+                whole = grid.reshape(len(found), each.values, width).sum(axis=1)
             sums = grid.sum(axis=1)
             there = np.flatnonzero(sums)
             cells, nulls = grid[there, 1:].tolist(), grid[there, 0].tolist()
@@ -125,7 +142,7 @@ class Layout:
                         model=model, column=bins.column, n=n, nulls=null, cells=tuple(row), slice=value, week=week, day=day
                     )
                     found[part].append(counts)
-        return found
+        return found, whole
 
 
 def _grouped(codes: Codes, parts: Parts) -> Grouped:

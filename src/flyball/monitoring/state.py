@@ -186,15 +186,22 @@ def _fast(state: MonitorState, inputs: Sequence[InputCounts], reference: Referen
         for counts in inputs
         if (counts.column, counts.slice) in reference.fast and not (counts.week and counts.week + WEEK <= max(since, state.released_at))
     ]
-    for part in cuts([counts for counts in present if counts.column != LABEL]):
-        window, full = fill(state.fast, part, since)
-        trails = judge(state.trails, full, reference, pace="fast", at=until) if full is not None else state.trails
-        state = msgspec.structs.replace(state, fast=window, trails=trails)
-    for part in cuts([counts for counts in present if counts.column == LABEL]):
-        window, full = fill(state.fast_labels, part, since)
-        trails = judge(state.trails, full, reference, pace="fast", at=until) if full is not None else state.trails
-        state = msgspec.structs.replace(state, fast_labels=window, trails=trails)
-    return state
+    rows, full = _filled(state.fast, [counts for counts in present if counts.column != LABEL], since, until)
+    labels, told = _filled(state.fast_labels, [counts for counts in present if counts.column == LABEL], since, until)
+    trails = judge(judge(state.trails, full, reference, pace="fast"), told, reference, pace="fast")
+    return msgspec.structs.replace(state, fast=rows, fast_labels=labels, trails=trails)
+
+
+def _filled(
+    window: Window | None, inputs: Sequence[InputCounts], since: Instant, until: Instant
+) -> tuple[Window | None, list[tuple[Window, Instant]]]:
+    """The open window with counts added to it, and those that became full."""
+    done: list[tuple[Window, Instant]] = []
+    for part in cuts(inputs):
+        window, full = fill(window, part, since)
+        if full is not None:
+            done.append((full, until))
+    return window, done
 
 
 def _with_trails(state: MonitorState, trails: tuple[Trail, ...] | None, pace: Pace) -> MonitorState:

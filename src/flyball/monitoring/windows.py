@@ -6,8 +6,8 @@ made anew from what they hold, so the order in which rows came changes nothing. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from flyball.records.base import Record
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
-from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, fast_enough, hits, level, of_weekday, window_tests
+from flyball.stats.drift import FLOORS, TESTS, ColumnTest, Level, Test, Tested, fast_enough, level, of_weekday
 
 Pace = Literal["slow", "fast", "day"]
 Key = tuple[str, str]
@@ -128,33 +128,37 @@ def reference_of(bins: Sequence[Bins]) -> Reference:
     return kept[1]
 
 
-def add_counts(left: InputCounts, right: InputCounts) -> InputCounts:
-    """The sum of two counts of one column. Counts in other cells (another reference) replace what was there."""
-    if len(left.cells) != len(right.cells):
-        return right
-    unseen = dict(left.unseen)
-    for value, count in right.unseen.items():
-        unseen[value] = unseen.get(value, 0) + count
-    if len(unseen) > UNSEEN:
-        unseen = dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:UNSEEN])
+def add_counts(first: InputCounts, *others: InputCounts) -> InputCounts:
+    """The sum of counts of one column, in their order. Counts in other cells (another reference) replace what was there."""
+    parts = [first]
+    for one in others:
+        parts = [*parts, one] if len(one.cells) == len(first.cells) else [one]
+        first = parts[0]
+    if len(parts) == 1:
+        return first
+    unseen = dict(first.unseen)
+    for one in parts[1:]:
+        for value, count in one.unseen.items():
+            unseen[value] = unseen.get(value, 0) + count
+        if len(unseen) > UNSEEN:
+            unseen = dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:UNSEEN])
     return msgspec.structs.replace(
-        left,
-        n=left.n + right.n,
-        nulls=left.nulls + right.nulls,
-        cells=tuple(map(int.__add__, left.cells, right.cells)),
+        first,
+        n=sum(one.n for one in parts),
+        nulls=sum(one.nulls for one in parts),
+        cells=tuple(map(sum, zip(*(one.cells for one in parts), strict=True))),
         unseen=unseen,
-        unseen_n=left.unseen_n + right.unseen_n,
+        unseen_n=sum(one.unseen_n for one in parts),
     )
 
 
 def grow(window: Window, inputs: Iterable[InputCounts]) -> Window:
     """Add counts to a window."""
-    columns = {(counts.column, counts.slice): counts for counts in window.columns}
+    parts: dict[Key, list[InputCounts]] = {(counts.column, counts.slice): [counts] for counts in window.columns}
     for counts in inputs:
-        key = (counts.column, counts.slice)
-        known = columns.get(key)
-        columns[key] = counts if known is None else add_counts(known, counts)
-    return msgspec.structs.replace(window, columns=tuple(columns.values()), n=max((counts.n for counts in columns.values()), default=0))
+        parts.setdefault((counts.column, counts.slice), []).append(counts)
+    columns = tuple(add_counts(*some) if len(some) > 1 else some[0] for some in parts.values())
+    return msgspec.structs.replace(window, columns=columns, n=max((counts.n for counts in columns), default=0))
 
 
 def fill(window: Window | None, inputs: Sequence[InputCounts], since: Instant) -> tuple[Window | None, Window | None]:
@@ -200,14 +204,15 @@ def _through(
     trails: tuple[Trail, ...], pending: Window | None, closed: Sequence[Window], reference: Reference, pace: Pace, width: int
 ) -> tuple[tuple[Trail, ...], Window | None]:
     """Carry trails through closed windows in order; what has too few rows is joined with the next week, or is a day that nobody looks at."""
+    due: list[tuple[Window, Instant]] = []
     for window in closed:
         joined = window if pending is None else grow(window, pending.columns)
         pending = None
         if joined.n >= FEWEST:
-            trails = judge(trails, joined, reference, pace=pace, at=window.started + width)
+            due.append((joined, window.started + width))
         elif pace != "day":
             pending = joined
-    return trails, pending
+    return judge(trails, due, reference, pace=pace), pending
 
 
 def cuts(inputs: Sequence[InputCounts]) -> list[list[InputCounts]]:
@@ -224,41 +229,72 @@ def cuts(inputs: Sequence[InputCounts]) -> list[list[InputCounts]]:
     return found
 
 
-def judge(trails: Sequence[Trail], window: Window, reference: Reference, *, pace: Pace, at: Instant) -> tuple[Trail, ...]:
-    """Test every column of a closed window, whole and in each slice, all tests as one family, and carry each trail one window on."""
-    seen: dict[Key, tuple[Bins, InputCounts]] = {}
-    for counts in window.columns:
-        bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
-        if bins is not None and len(counts.cells) == len(bins.counts):
-            seen[counts.column, counts.slice] = bins, counts
-    tests = hits(window_tests(list(seen.values()), fast=pace == "fast"))
+def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], reference: Reference, *, pace: Pace) -> tuple[Trail, ...]:
+    """Test every column of each closed window, whole and in each slice, all tests of a window as one family, and carry the trails through them in order.
+
+    Windows come with the moments at which they ended; what NumPy takes to begin is paid once for all of them.
+    """
+    if not windows:
+        return trails
+    sides = [list(_comparable(window, reference, pace)) for window, _ in windows]
+    tested = Tested.of([side for some in sides for side in some], fast=pace == "fast")
+    asked = tested.asked.tolist()
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
-    for test in tests:
-        key = (test.column, test.slice, test.test, pace)
-        trail = kept.get(key)
-        if trail is None and test.slice and test.level == "none":
-            # of hundreds of slices most never have anything to tell
-            continue
-        trail = trail or Trail(column=test.column, test=test.test, pace=pace, slice=test.slice)
-        kept[key] = _follow(trail, test, *seen[test.column, test.slice], at)
+    # of hundreds of slices most never have anything to tell: those that have a trail, or hit now
+    sliced = {key[:3] for key in kept if key[1] and key[3] == pace}
+    steps: dict[tuple[str, str, Test], list[_Step]] = {}
+    end = 0
+    for some, (_, at) in zip(sides, windows, strict=True):
+        first, end = end, end + len(some)
+        reached = tested.hits(first, end)
+        sliced |= {(bins.column, bins.slice, TESTS[kind]) for place, kind in reached if (bins := some[place - first][0]).slice}
+        for place, (bins, counts) in enumerate(some, first):
+            for kind, name in enumerate(TESTS) if sliced or not bins.slice else ():
+                key = (bins.column, bins.slice, name)
+                if asked[place][kind] and (not bins.slice or key in sliced):
+                    steps.setdefault(key, []).append(_Step(tested.test(place, kind, reached.get((place, kind), "none")), bins, counts, at))
+    for key, some_steps in steps.items():
+        column, part, name = key
+        kept[*key, pace] = _follow(kept.get((*key, pace)) or Trail(column=column, test=name, pace=pace, slice=part), some_steps)
     return tuple(kept[key] for key in sorted(kept))
 
 
-def _follow(trail: Trail, test: ColumnTest, bins: Bins, counts: InputCounts, at: Instant) -> Trail:
-    found = cause(bins, counts, test) if test.level != "none" or trail.verdict != "none" else None
-    seen = (*trail.hits, test.level)[-3:]
-    effects = (*trail.effects, test.effect)[-3:]
+def _comparable(window: Window, reference: Reference, pace: Pace) -> Iterator[tuple[Bins, InputCounts]]:
+    """The columns of a window that hold enough, each with what it is compared with."""
+    for counts in window.columns:
+        bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
+        if bins is not None and bins.n and len(counts.cells) == len(bins.counts):
+            yield bins, counts
+
+
+class _Step(NamedTuple):
+    """One test of a window, and what was compared."""
+
+    test: ColumnTest
+    bins: Bins
+    counts: InputCounts
+    at: Instant
+
+
+def _follow(trail: Trail, steps: Sequence[_Step]) -> Trail:
+    """Carry a trail through the windows of which these are the tests, one at least."""
+    before, said, seen, effects = trail.verdict, trail.verdict, trail.hits, trail.effects
+    for step in steps:
+        seen, effects, before = (*seen, step.test.level)[-3:], (*effects, step.test.effect)[-3:], said
+        said = verdict(before, step.test.test, seen, effects)
+    last = steps[-1]
+    found = cause(last.bins, last.counts, last.test) if last.test.level != "none" or before != "none" else None
     return msgspec.structs.replace(
         trail,
         hits=seen,
         effects=effects,
-        verdict=verdict(trail.verdict, test.test, seen, effects),
-        p=test.p,
-        n=test.n,
+        verdict=said,
+        p=last.test.p,
+        n=last.test.n,
         value=found.value if found else "",
         how=found.how if found else "",
-        at=at,
-        windows=trail.windows + 1,
+        at=last.at,
+        windows=trail.windows + len(steps),
     )
 
 
@@ -268,6 +304,8 @@ def verdict(before: Level, test: Test, seen: Sequence[Level], effects: Sequence[
     Enter a level when this window hits at it and two of the last three did; leave it when the effect stayed below 0.7 of its floor three
     windows running.
     """
+    if before == seen[-1] == "none":
+        return "none"
     entered: Level = "none"
     for candidate in ("warn", "alert"):
         at_least = [_RANK[hit] >= _RANK[candidate] for hit in seen]

@@ -31,7 +31,7 @@ def _kinds() -> Bytes:
 
 
 _KIND = _kinds()
-_LONG_TEXT = 0xD9
+_LONG_TEXT, _U64 = 0xD9, 0xCF
 _WIDE = np.full(256, -1, dtype=np.int64)
 _WIDE[:0x80], _WIDE[0xCC:0xD0] = 0, (1, 2, 4, 8)
 """Bytes after the first one, of a whole number that is not negative."""
@@ -130,12 +130,19 @@ def _text(packed: Packed, places: Places, tags: Bytes, kinds: Bytes) -> tuple[pl
 
 def is_text(tags: Bytes) -> Flags:
     """Which of the values with these first bytes are texts, of up to 255 bytes."""
-    found: Flags = (_KIND[tags] == _TEXT) | (tags == _LONG_TEXT)
+    found: Flags = np.ones(tags.size, dtype=np.bool_) if _is_one_length(tags) else (_KIND[tags] == _TEXT) | (tags == _LONG_TEXT)
     return found
+
+
+def _is_one_length(tags: Bytes) -> bool:
+    """Whether all of these are short texts of one length: nearly always so of most fields, and there is little left to do."""
+    return bool(tags.size and _KIND[tags[0]] == _TEXT and (tags == tags[0]).all())
 
 
 def spans(packed: Packed, places: Places, tags: Bytes) -> tuple[Places, Places]:
     """Where the texts at `places`, whose first bytes are `tags`, begin, and how many bytes each has; none for what is no text."""
+    if _is_one_length(tags):
+        return places + 1, np.full(places.size, tags[0] & 0x1F, dtype=np.int64)
     long = tags == _LONG_TEXT
     sizes = np.where(long, packed.buffer[places + 1], np.where(_KIND[tags] == _TEXT, tags & 0x1F, 0)).astype(np.int64)
     return places + 1 + long, sizes
@@ -143,6 +150,10 @@ def spans(packed: Packed, places: Places, tags: Bytes) -> tuple[Places, Places]:
 
 def whole_numbers(packed: Packed, places: Places, tags: Bytes) -> tuple[Places, Places, Flags]:
     """The numbers at `places`, whose first bytes are `tags`, the places after them, and which of them are whole and not negative, below 2⁶³."""
+    if tags.size and bool((tags == _U64).all()):
+        eight = packed.words[places + 1]
+        small = eight < np.uint64(1 << 63)
+        return (eight if small.all() else np.where(small, eight, 0)).astype(np.int64), places + 9, small
     wide = _WIDE[tags]
     known = wide >= 0
     shift = ((8 - wide) * 8).astype(np.uint64) & np.uint64(63)

@@ -20,7 +20,9 @@ from flyball.serving.packed import Flags, Packed, Places, Words
 _NIL = 0xC0
 _PREFIX = 8
 _VIEWED = 0x9E
-_ANSWERS = tuple(int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow"))
+_ANSWERS = np.array(
+    [int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow")], dtype=np.uint64
+)
 _LABEL = int.from_bytes(b"\x9d\xa5label")
 """How frames begin: the first eight bytes, and the first seven. Of thirteen fields the last are marks; what a model's views gave comes after them."""
 
@@ -103,7 +105,7 @@ class _Heads:
 
     def _on(self, after: Places, known: Flags) -> None:
         self.good &= known & (after < self.ends)
-        self.places = np.where(self.good, after, self.places)
+        self.places = after if self.good.all() else np.where(self.good, after, self.places)
 
 
 def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
@@ -113,20 +115,20 @@ def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
     whole, ends = Packed.of(found.data), np.array(found.ends, dtype=np.int64)
     starts = np.concatenate(([0], ends[:-1])) + _PREFIX
     first = whole.words[starts]
-    label = first >> np.uint64(8) == _LABEL
-    frames = np.flatnonzero(label | np.isin(first, np.array(_ANSWERS, dtype=np.uint64)))
-    groups: list[Group] = []
     rest = np.ones(ends.size, dtype=np.bool_)
-    if frames.size:
-        label, starts = label[frames], starts[frames]
-        heads = _Heads(whole, frames, starts, starts + np.where(label, 7, 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
-        groups = list(_groups(heads, label))
-    for group in groups:
-        rest[group.frames] = False
-    return [one for one in groups if one.split is not None], [one for one in groups if one.split is None], np.flatnonzero(rest).tolist()
+    found_groups: list[list[Group]] = []
+    # apart, for what is alike in all frames of a sort is read in one step
+    for is_label, begun in ((False, np.isin(first, _ANSWERS)), (True, first >> np.uint64(8) == _LABEL)):
+        frames = np.flatnonzero(begun)
+        places = starts[frames]
+        heads = _Heads(whole, frames, places, places + (7 if is_label else 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
+        found_groups.append(list(_groups(heads, is_label=is_label)) if frames.size else [])
+        for group in found_groups[-1]:
+            rest[group.frames] = False
+    return found_groups[0], found_groups[1], np.flatnonzero(rest).tolist()
 
 
-def _groups(heads: _Heads, label: Flags) -> Iterator[Group]:
+def _groups(heads: _Heads, *, is_label: bool) -> Iterator[Group]:
     buffer = heads.packed.buffer
     ids, picked, answered = heads.text(), heads.whole(), heads.whole()
     heads.whole()
@@ -134,9 +136,8 @@ def _groups(heads: _Heads, label: Flags) -> Iterator[Group]:
     rows = heads.whole()
     fine = (status.sizes == 2) & (buffer[status.starts] == ord("o")) & (buffer[status.starts + 1] == ord("k"))
     good = np.flatnonzero(heads.good & fine & (rows == 1))
-    for place in _alike(heads.packed, label[good], (version.of(good), role.of(good))):
+    for place in _alike(heads.packed, good.size, (version.of(good), role.of(good))):
         mine = good[place]
-        is_label = bool(label[mine[0]])
         said = _rows(heads, mine, is_label=is_label)
         if said is None:
             continue
@@ -224,17 +225,17 @@ def _keys(whole: Packed, keys: _Texts) -> pl.Series:
     return found.set(pl.Series(none), None) if bool(none.any()) else found
 
 
-def _alike(whole: Packed, label: Flags, texts: Sequence[_Texts]) -> Iterator[Places]:
-    """The places (of `label`, and the texts) of those that are alike in all of them, of each sort."""
-    if not label.size:
+def _alike(whole: Packed, n: int, texts: Sequence[_Texts]) -> Iterator[Places]:
+    """The places (of the texts, n each) of those that are alike in all of them, of each sort."""
+    if not n:
         return
-    words = [label.astype(np.uint64)]
+    words: list[Words] = []
     for text in texts:
         words += [text.sizes.astype(np.uint64), *_words(whole, text)]
     if all(bool((word == word[0]).all()) for word in words):
-        yield np.arange(label.size)
+        yield np.arange(n)
         return
-    mixed: Words = np.zeros(label.size, dtype=np.uint64)
+    mixed: Words = np.zeros(n, dtype=np.uint64)
     for word in words:
         mixed = (mixed ^ word) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)

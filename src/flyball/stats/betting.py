@@ -23,6 +23,21 @@ GRID: Floats = np.geomspace(0.01, 0.95, 16)
 """Sixteen fractions of the largest bet; which of them wins is not known beforehand, so all are held in equal parts."""
 
 
+def log_growth(losses: Floats, bound: float) -> Floats:
+    """log(1 + λ(x − m₀)) of each bet λ = g/m₀ on losses (n,) in [0, 1], shape (16, n). `bound`: m₀ in (0, 1].
+
+    >>> log_growth(np.array([0.0, 1.0]), 0.5).shape
+    (16, 2)
+    """
+    ones = losses == 1
+    if bool((ones | (losses == 0)).all()):
+        # most losses are right or wrong, and a logarithm of each bet says all of them
+        won, lost = (np.log1p(GRID / bound * (loss - bound)) for loss in (1.0, 0.0))
+        return np.where(ones, won[:, None], lost[:, None])
+    found: Floats = np.log1p(np.outer(GRID / bound, losses - bound))
+    return found
+
+
 class Evidence(NamedTuple):
     """Natural logarithms: `promote` against "worse than the margin", `roll_back` against "no worse than the margin"."""
 

@@ -18,12 +18,12 @@ Row = NDArray[np.int64] | Floats
 
 
 class Contrasts(NamedTuple):
-    """Of each pair X², its degrees of freedom, m = nN/(n+N), and the population stability index."""
+    """Of each pair (k,) X², its degrees of freedom, m = nN/(n+N), and the population stability index."""
 
-    x2: list[float]
-    df: list[int]
-    m: list[float]
-    psi: list[float]
+    x2: Floats
+    df: Floats
+    m: Floats
+    psi: Floats
 
 
 def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
@@ -31,14 +31,18 @@ def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
 
     >>> found = contrasts([np.array([10, 30])], [np.array([30, 10])])
     >>> found.x2, found.df, found.m
-    ([20.0], [1], [20.0])
+    (array([20.]), array([1.]), array([20.]))
     """
     if not windows:
-        return Contrasts([], [], [], [])
+        return Contrasts(*np.empty((4, 0)))
     sizes = np.array([window.size for window in windows], dtype=np.int64)
+    return side_by_side(np.concatenate(windows).astype(np.float64), np.concatenate(references).astype(np.float64), sizes)
+
+
+def side_by_side(ours: Floats, theirs: Floats, sizes: NDArray[np.int64]) -> Contrasts:
+    """`contrasts` of pairs (k,) that lie one after the other, each of so many cells."""
     starts = np.cumsum(sizes) - sizes
     of = np.repeat(np.arange(sizes.size), sizes)
-    ours, theirs = np.concatenate(windows).astype(np.float64), np.concatenate(references).astype(np.float64)
     n, total = np.add.reduceat(ours, starts), np.add.reduceat(theirs, starts)
     both = ours + theirs
     used = both > 0
@@ -48,8 +52,8 @@ def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
     off = (ours / per[of] - theirs / least[of]) ** 2 / np.where(used, both / (per + least)[of], 1.0)
     m = np.where(compared, n * total / (per + least), 0.0)
     x2 = m * np.add.reduceat(np.where(used, off, 0.0), starts)
-    df = np.where(compared, np.add.reduceat(used.astype(np.int64), starts) - 1, 0)
-    return Contrasts(x2.tolist(), df.tolist(), m.tolist(), _psi(ours, theirs, of, starts, sizes, n, total).tolist())
+    df = np.where(compared, np.add.reduceat(used.astype(np.float64), starts) - 1, 0.0)
+    return Contrasts(x2, df, m, _psi(ours, theirs, of, starts, sizes, n, total))
 
 
 def _psi(

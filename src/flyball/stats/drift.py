@@ -10,10 +10,10 @@ Benjamini & Hochberg 1995.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -23,7 +23,7 @@ from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
-from flyball.stats.contrasts import contrasts
+from flyball.stats.contrasts import Contrasts, Floats, contrasts, side_by_side
 from flyball.stats.multiplicity import benjamini_hochberg
 
 Level = Literal["none", "warn", "alert"]
@@ -31,6 +31,9 @@ Test = Literal["cells", "nulls", "unseen"]
 
 FLOORS: dict[Test, tuple[float, float]] = {"cells": (0.02, 0.10), "nulls": (0.02, 0.05), "unseen": (0.01, 0.05)}
 """Effect from which a test warns, and from which it alerts: PSI for cells, a difference of shares for the others."""
+
+TESTS: tuple[Test, ...] = tuple(FLOORS)
+"""In this order."""
 
 RATE = 0.01
 """False discovery rate over all tests of one model in one window."""
@@ -145,15 +148,23 @@ def cells_p(found: Contrast, spread: Dispersion, days: int = 0) -> tuple[float, 
     and the tail that of a φ that is known (a p of 10⁻⁴ came 30 times as often as it should at 500 rows a day with day effects of .2σ).
     `days`: distinct days of the reference, which bound what its windows can teach; 0: unknown.
     """
-    if found.df < 1:
-        return 1.0, 1.0
-    phi = 1 + spread.tau * found.m
-    if phi <= 1 + 1e-12:
-        return float(chdtrc(found.df, found.x2)), 1.0
-    nu = max(1, (min(spread.windows, days) if days else spread.windows) - 1)
-    # what φ's excess is off by when there is none, and how much too small χ²/ν of ν degrees of freedom is once in four times
-    f = 1 / (1 + (phi - 1 + 0.5 * math.sqrt(2 / (found.df * max(spread.windows, 1)))) * nu / float(chdtri(nu, 1 - _LOW)))
-    return float(fdtrc(1 / (f * f / found.df + (1 - f) ** 2), nu / (1 - f) ** 2, found.x2 / (found.df * phi))), phi
+    p, phi = _cells_p(*(np.array([value], dtype=np.float64) for value in (*found, spread.tau, spread.windows, days)))
+    return float(p[0]), float(phi[0])
+
+
+def _cells_p(x2: Floats, df: Floats, m: Floats, tau: Floats, windows: Floats, days: Floats) -> tuple[Floats, Floats]:
+    """`cells_p` of many, each (k,)."""
+    phi = np.where(df < 1, 1.0, 1 + tau * m)
+    phi[phi <= 1 + 1e-12] = 1.0
+    p = np.where(df < 1, 1.0, chdtrc(df, x2))
+    swings = np.flatnonzero(phi > 1)
+    if swings.size:
+        x2, df, known, days, own = x2[swings], df[swings], windows[swings], days[swings], phi[swings]
+        nu = np.maximum(1, np.where(days > 0, np.minimum(known, days), known) - 1)
+        # what φ's excess is off by when there is none, and how much too small χ²/ν of ν degrees of freedom is once in four times
+        f = 1 / (1 + (own - 1 + 0.5 * np.sqrt(2 / (df * np.maximum(known, 1)))) * nu / chdtri(nu, 1 - _LOW))
+        p[swings] = fdtrc(1 / (f * f / df + (1 - f) ** 2), nu / (1 - f) ** 2, x2 / (df * own))
+    return p, phi
 
 
 def share_p(a: float, n: float, b: float, total: float, phi: float = 1.0) -> float:
@@ -170,6 +181,18 @@ def share_p(a: float, n: float, b: float, total: float, phi: float = 1.0) -> flo
     return min(1.0, 2 * min(more, fewer))
 
 
+def _share_p(a: Floats, n: Floats, b: Floats, total: Floats, phi: Floats) -> Floats:
+    """`share_p` of many, each (k,); n and total are positive."""
+    more, fewer = np.ones(a.size), np.ones(a.size)
+    # most columns have no nulls, before or now, and nothing is asked then
+    up, down = np.flatnonzero(a > 0), np.flatnonzero(b > 0)
+    s, a, b = n / (n + total), a / phi, b / phi
+    more[up] = betainc(a[up], b[up] + 1, s[up])
+    fewer[down] = 1 - betainc(a[down] + 1, b[down], s[down])
+    found: Floats = np.minimum(1.0, 2 * np.minimum(more, fewer))
+    return found
+
+
 class _Prepared(NamedTuple):
     """What follows from a reference alone; `bins` is kept, so that its id stays its own."""
 
@@ -182,6 +205,7 @@ class _Prepared(NamedTuple):
     total: int
     known: dict[bool, tuple[Dispersion, Dispersion, Dispersion]]
     pooled: dict[int, _Pooled]
+    told: dict[bool, tuple[float, ...]]
 
 
 class _Pooled(NamedTuple):
@@ -204,7 +228,7 @@ def _prepared(bins: Bins) -> _Prepared:
         counts = np.asarray(bins.counts, dtype=np.int64)
         labels = merge_bins(counts) if bins.kind == "numeric" else np.arange(counts.size, dtype=np.int64)
         cells = merged(labels, counts)
-        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), int(cells.sum()), {}, {})
+        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), int(cells.sum()), {}, {}, {})
     return found
 
 
@@ -319,68 +343,110 @@ def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tupl
 
 def window_tests(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool = False) -> tuple[ColumnTest, ...]:
     """`column_tests` of every column of a window, one after the other."""
-    there = [_Column.of(bins, window, fast=fast) for bins, window in columns if window.n and bins.n]
-    cells = [column for column in there if column.ours is not None]
-    spread = [column for column in there if column.of_nulls.tau]
-    found = contrasts(
-        [*(column.ours for column in cells if column.ours is not None), *(column.nulls[0] for column in spread)],
-        [*(column.theirs for column in cells), *(column.nulls[1] for column in spread)],
+    there = [pair for pair in columns if pair[1].n and pair[0].n]
+    found = Tested.of(there, fast=fast)
+    return tuple(
+        found.test(place, kind, "none") for place, kinds in enumerate(found.asked.tolist()) for kind, asked in enumerate(kinds) if asked
     )
-    of_each = list(map(Contrast, found.x2, found.df, found.m))
-    told = {id(column): pair for column, pair in zip(cells, zip(of_each, found.psi, strict=False), strict=False)}
-    nulls = {id(column): pair for column, pair in zip(spread, of_each[len(cells) :], strict=True)}
-    return tuple(test for column in there for test in column.tests(told.get(id(column)), nulls.get(id(column))))
 
 
-class _Column(NamedTuple):
-    """One column's window beside its reference; `ours` is None where one of them has nothing but nulls."""
+class Tested(NamedTuple):
+    """All tests of columns (k,), each beside its reference, of whichever windows they are: p, effect and φ of each kind of test in the order of `FLOORS`,
+    (k, 3), and whether it is asked of that column. Numbers alone, for most tests of most windows tell nobody anything.
+    """
 
-    bins: Bins
-    window: InputCounts
-    ours: NDArray[np.float64] | None
-    theirs: Counts
-    of_cells: Dispersion
-    of_nulls: Dispersion
-    of_unseen: Dispersion
+    columns: Sequence[tuple[Bins, InputCounts]]
+    p: Floats
+    effect: Floats
+    phi: Floats
+    asked: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, bins: Bins, window: InputCounts, *, fast: bool) -> _Column:
-        present = window.n - window.nulls
-        labels, theirs = _pooled(bins, present)
-        spread = _known_spreads(bins, fast=fast) or _spreads_of(bins, labels)
-        ours: NDArray[np.float64] | None = None
-        if present and bins.n - bins.nulls:
-            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size).astype(
-                np.float64, copy=False
-            )
-        return cls(bins, window, ours, theirs, *spread)
+    def of(cls, columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool) -> Tested:
+        """Test windows and references of at least a row each. `fast` as in `column_tests`."""
+        asked = np.zeros((len(columns), len(FLOORS)), dtype=np.bool_)
+        p, effect, phi = _tested(columns, asked, fast=fast) if columns else np.ones((3, 0, len(FLOORS)))
+        return cls(columns, p, effect, phi, asked)
 
-    @property
-    def nulls(self) -> tuple[Counts, Counts]:
-        """Nulls and other values, of the window and of the reference."""
-        window, bins = self.window, self.bins
-        return np.array([window.nulls, window.n - window.nulls]), np.array([bins.nulls, bins.n - bins.nulls])
+    def test(self, place: int, kind: int, reached: Level) -> ColumnTest:
+        """One test, by its column's place and its kind."""
+        bins, window = self.columns[place]
+        n = window.n if TESTS[kind] == "nulls" else window.n - window.nulls
+        p, effect, phi = float(self.p[place, kind]), float(self.effect[place, kind]), float(self.phi[place, kind])
+        return ColumnTest(bins.column, TESTS[kind], p, effect, n, phi, reached, bins.slice)
 
-    def tests(self, cells: tuple[Contrast, float] | None, nulls: Contrast | None) -> Iterator[ColumnTest]:
-        """cells: the contrast of the cells, and its effect; nulls: that of the nulls, where their share is known to swing."""
-        bins, window = self.bins, self.window
-        present, known = window.n - window.nulls, bins.n - bins.nulls
-        if cells is not None:
-            p, phi = cells_p(cells[0], self.of_cells, bins.days)
-            yield ColumnTest(bins.column, "cells", p=p, effect=cells[1], n=present, phi=phi, slice=bins.slice)
-        phi = 1 + self.of_nulls.tau * window.n * bins.n / (window.n + bins.n)
-        p = share_p(window.nulls, window.n, bins.nulls, bins.n, phi)
-        if nulls is not None:
-            # φ from a few windows is not known, and `share_p` takes it as if it were
-            p = max(p, cells_p(nulls, self.of_nulls, bins.days)[0])
-        effect = abs(window.nulls / window.n - bins.nulls / bins.n)
-        yield ColumnTest(bins.column, "nulls", p=p, effect=effect, n=window.n, phi=phi, slice=bins.slice)
-        if bins.known and cells is not None:
-            good = 1 + 2 * bins.twice / bins.once if bins.once else 1.0
-            phi = max(1 + self.of_unseen.tau * present * known / (present + known), good)
-            p = share_p(window.unseen_n, present, bins.once, known, phi)
-            effect = max(0.0, window.unseen_n / present - bins.once / known)
-            yield ColumnTest(bins.column, "unseen", p=p, effect=effect, n=present, phi=phi, slice=bins.slice)
+    def hits(self, first: int, end: int) -> dict[tuple[int, int], Level]:
+        """Which tests of the columns [first, end), one window, reach which level: what `hits` says of them, by place and kind."""
+        places, kinds = np.nonzero(self.asked[first:end])
+        adjusted = benjamini_hochberg(self.p[first:end][places, kinds])
+        found: dict[tuple[int, int], Level] = {}
+        for at in np.flatnonzero(adjusted <= RATE).tolist():
+            place, kind = first + int(places[at]), int(kinds[at])
+            reached = level(TESTS[kind], float(self.effect[place, kind]))
+            if reached != "none":
+                found[place, kind] = reached
+        return found
+
+
+def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_], *, fast: bool) -> NDArray[np.float64]:
+    """p, effect and φ of columns (k,), shape (3, k, 3); notes which tests there are."""
+    pooled = [_pooled(bins, window.n - window.nulls) for bins, window in columns]
+    known = [_known_of(bins, labels, fast=fast) for (bins, _), (labels, _) in zip(columns, pooled, strict=True)]
+    n, nulls, unseen = np.array([(window.n, window.nulls, window.unseen_n) for _, window in columns], dtype=np.float64).T
+    total, no_value, once, good, days, tau, windows, null_tau, null_windows, new_tau = np.array(known, dtype=np.float64).T
+    present, valued = n - nulls, total - no_value
+    there = np.flatnonzero((present > 0) & (valued > 0))
+    x2, df, m, off = _compared([(pooled[place], columns[place][1].cells) for place in there.tolist()])
+    p, phi, effect = np.ones((3, n.size, len(FLOORS)))
+    p[there, 0], phi[there, 0] = _cells_p(x2, df, m, tau[there], windows[there], days[there])
+    effect[there, 0] = off
+    phi[:, 1] = 1 + null_tau * n * total / (n + total)
+    p[:, 1] = _share_p(nulls, n, no_value, total, phi[:, 1])
+    swings = np.flatnonzero(null_tau > 0)
+    if swings.size:
+        pairs = zip(zip(nulls[swings], present[swings], strict=True), zip(no_value[swings], valued[swings], strict=True), strict=True)
+        of = contrasts(*zip(*((np.array(ours), np.array(theirs)) for ours, theirs in pairs), strict=True))
+        # φ from a few windows is not known, and `share_p` takes it as if it were
+        least, _ = _cells_p(of.x2, of.df, of.m, null_tau[swings], null_windows[swings], days[swings])
+        p[swings, 1] = np.maximum(p[swings, 1], least)
+    effect[:, 1] = np.abs(nulls / n - no_value / total)
+    told = there[good[there] > 0]
+    if told.size:
+        a, of_all, b, all_known = unseen[told], present[told], once[told], valued[told]
+        phi[told, 2] = np.maximum(1 + new_tau[told] * of_all * all_known / (of_all + all_known), good[told])
+        p[told, 2] = _share_p(a, of_all, b, all_known, phi[told, 2])
+        effect[told, 2] = np.maximum(0.0, a / of_all - b / all_known)
+    asked[there, 0], asked[:, 1], asked[told, 2] = True, True, True
+    return np.stack([p, effect, phi])
+
+
+def _compared(pairs: Sequence[tuple[_Pooled, tuple[int, ...]]]) -> Contrasts:
+    """Counts in fixed cells against the reference's, in the test cells."""
+    sizes = [pooled.counts.size for pooled, _ in pairs]
+    starts = np.cumsum([0, *sizes])
+    labels = [pooled.labels for pooled, _ in pairs]
+    counts = np.fromiter(chain.from_iterable(cells for _, cells in pairs), dtype=np.int64)
+    if not sizes:
+        return contrasts([], [])
+    places = np.concatenate(labels) + np.repeat(starts[:-1], [one.size for one in labels])
+    ours = np.bincount(places, weights=counts, minlength=int(starts[-1])).astype(np.float64, copy=False)
+    return side_by_side(ours, np.concatenate([pooled.counts for pooled, _ in pairs]).astype(np.float64), np.array(sizes))
+
+
+def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[float, ...]:
+    """What its reference says of a column: rows, nulls, values seen once, the least φ of unseen values (0: not tested), days; τ and windows of the
+    cells and of the nulls, τ of the unseen values.
+    """
+    kept = _prepared(bins).told
+    told = kept.get(fast)
+    if told is None:
+        spread = _known_spreads(bins, fast=fast)
+        cells, nulls, unseen = spread or _spreads_of(bins, labels)
+        good = (1 + 2 * bins.twice / bins.once if bins.once else 1.0) if bins.known else 0.0
+        told = (bins.n, bins.nulls, bins.once, good, bins.days, cells.tau, cells.windows, nulls.tau, nulls.windows, unseen.tau)
+        if spread is not None:
+            kept[fast] = told
+    return told
 
 
 def level(test: Test, effect: float, scale: float = 1.0) -> Level:
@@ -392,7 +458,6 @@ def level(test: Test, effect: float, scale: float = 1.0) -> Level:
 def hits(tests: Sequence[ColumnTest], rate: float = RATE) -> tuple[ColumnTest, ...]:
     """Set every test's level: evidence by Benjamini–Hochberg over all tests of the window, and an effect at a floor."""
     adjusted = benjamini_hochberg([test.p for test in tests])
-    return tuple(
-        test._replace(level=level(test.test, test.effect) if q <= rate else "none")
-        for test, q in zip(tests, adjusted.tolist(), strict=True)
-    )
+    reached = ((test, level(test.test, test.effect) if q <= rate else "none") for test, q in zip(tests, adjusted.tolist(), strict=True))
+    # nearly all stay at none
+    return tuple(test if test.level == found else test._replace(level=found) for test, found in reached)

@@ -16,11 +16,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from flyball.stats.betting import GRID
+from flyball.stats.betting import GRID, log_growth
 from flyball.stats.logspace import Floats, log_mean_exp
 
 State: TypeAlias = tuple[float, ...]
 """log(1 + M_j), natural, sixteen numbers ≥ 0: finite also at the start, so it survives JSON."""
+
+_AT_ONCE = 512
+"""Labels that are taken together: what comes after an alarm is taken anew."""
 
 START: State = (0.0,) * len(GRID)
 """M = 0: at a release and after every alarm."""
@@ -79,14 +82,16 @@ def feed(
     alarms: list[int] = []
     start = 0
     while start < values.size:
-        sums = np.cumsum(np.log1p(np.outer(GRID / bound, values[start:] - bound)) / swing, axis=1)
+        part = values[start : start + _AT_ONCE]
+        sums = np.cumsum(log_growth(part, bound) / swing, axis=1)
         # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
         terms = np.concatenate([np.asarray(state)[:, None], -sums[:, :-1]], axis=1)
         log_m = sums + np.logaddexp.accumulate(terms, axis=1)
         means = np.logaddexp.reduce(log_m, axis=0) - math.log(len(GRID))
         crossed = np.flatnonzero(means >= log_threshold)
         if crossed.size == 0:
-            return tuple(np.logaddexp(0.0, log_m[:, -1]).tolist()), tuple(alarms)
+            start, state = start + part.size, tuple(np.logaddexp(0.0, log_m[:, -1]).tolist())
+            continue
         alarms.append(start + int(crossed[0]))
         start, state = alarms[-1] + 1, START
     return state, tuple(alarms)

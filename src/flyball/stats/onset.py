@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flyball.stats.betting import GRID
+from flyball.stats.betting import GRID, log_growth
 from flyball.stats.logspace import Floats
 
 
@@ -38,7 +38,7 @@ def follow(onset: Onset, losses: Sequence[float] | Floats, bound: float, *, sinc
     values = np.asarray(losses, dtype=np.float64)
     if values.size == 0:
         return onset
-    total = np.asarray(onset.evidence)[:, None] + np.cumsum(np.log1p(np.outer(GRID / bound, values - bound)), axis=1)
+    total = np.asarray(onset.evidence)[:, None] + np.cumsum(log_growth(values, bound), axis=1)
     # the last place of each bet's lowest point
     low = values.size - 1 - np.argmin(total[:, ::-1], axis=1)
     floor = total[np.arange(len(GRID)), low]
