@@ -14,7 +14,7 @@ from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.loop import children
-from flyball.loop.feedback import LATER
+from flyball.loop.aside import LATER
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.incidents import INCIDENTS
@@ -184,16 +184,14 @@ def test_an_older_version_whose_result_is_gone_is_left_out_and_the_new_one_is_lo
     assert loans.call("train", "loan", "--trials", 0).code == 0
     with loans.opened() as wired:
         ports, feedback = wired.acting(LOOP), wired.feedback()
-        task = feedback._due(ports, ports.clock.now())
+        task = next(feedback._due(ports, ports.clock.now()))
         row = wired.ledger.state().get(VERSIONS, "loan/1.0.0")
         assert row is not None
-        assert task is not None
         assert [one.version for one in task.answering] == ["1.0.0"]
         wired.blobs.remove(row.result)
     with loans.opened() as wired:
         ports = wired.acting(LOOP)
-        task = wired.feedback()._due(ports, ports.clock.now())
-        assert task is not None
+        task = next(wired.feedback()._due(ports, ports.clock.now()))
         assert task.answering == ()
 
 
@@ -221,9 +219,9 @@ def test_a_version_that_could_not_be_looked_at_is_looked_at_an_hour_later(loans:
         feedback.step(ports, now)
         with pytest.raises(Unavailable, match="was not looked at"):
             feedback.finish(ports, now)
-        assert feedback._due(ports, now + int(LATER) // 2) is None
-        assert feedback._due(ports, now + int(LATER)) is not None
+        assert list(feedback._due(ports, now + int(LATER) // 2)) == []
+        assert [one.key for one in feedback._due(ports, now + int(LATER))] == ["loan/1.1.0"]
         feedback._child = children.Held()
         feedback.step(ports, now + int(LATER))
         feedback.finish(ports, now + int(LATER))
-        assert feedback._due(ports, now + 3 * int(LATER)) is None, "it was looked at"
+        assert list(feedback._due(ports, now + 3 * int(LATER))) == [], "it was looked at"

@@ -12,9 +12,10 @@ import flyball as fb
 from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
 from flyball.loop import children, outcomes_child
+from flyball.loop.aside import LATER
 from flyball.loop.gauges import gauges
 from flyball.loop.memory import stored
-from flyball.loop.outcomes import LATER, outcomes_found, outcomes_kept
+from flyball.loop.outcomes import outcomes_found, outcomes_kept
 from flyball.records import codec
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.declarations import DECLARATIONS

@@ -5,9 +5,8 @@ Run as `python -P -m flyball.loop.outcomes_child TASK` (a file, see `Task`); the
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -19,31 +18,23 @@ from flyball.data.commit import scan
 from flyball.data.types import arrivals, instants
 from flyball.declare.model import Model, Outcome
 from flyball.declare.outcomes import joined_by, known_after
-from flyball.errors import FlyballError
 from flyball.evaluation import outcomes as counting
 from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_quality import with_slices
-from flyball.evaluation.outcomes import ANSWERS, Asked
+from flyball.evaluation.outcomes import ANSWERS
 from flyball.ledger.bounds import clipped
-from flyball.loop.learning import log_records, segments
+from flyball.loop.asked import Asked, Log, answer
 from flyball.loop.library import BlobLibrary
-from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.evidence import Watch
 from flyball.records.outcomes import OutcomeCounts
 from flyball.records.rollouts import RolloutRow
-from flyball.records.serving import SegmentRow
 from flyball.serving import wal
 from flyball.serving.ids import Ids
-from flyball.serving.sealer import unseal
-from flyball.store.blobs import Blobs, LocalBlobs
+from flyball.store.blobs import Blobs
 
 MOST = 500_000
 """Answers that are held at once; of more, those of a part of the keys are read."""
-
-NICER = 10
-"""How much this process stands back: those who answer requests go first."""
-
 
 _SENT = "sent:"
 
@@ -57,10 +48,9 @@ class Source(Record, frozen=True):
     reaches: Instant
 
 
-class Task(Record, frozen=True):
-    """What is counted: days from `since` on, and what was dealt in `rollouts`. `declaration`: the model's; `watch`: how its log is sliced; `log`, `blobs`,
-    `key`: paths (of the key by which keys of callers are hashed); `near`: the error up to which a number is called right; `listed`:
-    files of the log (gateway, number) that were there before it was looked what is `sealed`.
+class Task(Asked, frozen=True):
+    """What is counted: days from `since` on, and what was dealt in `rollouts`. `declaration`: the model's; `watch`: how its log is sliced; `key`: the file with
+    the key by which keys of callers are hashed; `near`: the error up to which a number is called right.
     """
 
     model: str
@@ -69,12 +59,9 @@ class Task(Record, frozen=True):
     since: Instant
     sources: tuple[Source, ...]
     rollouts: tuple[RolloutRow, ...]
-    log: str
-    blobs: str
+    log: Log
     key: str
     near: float | None = None
-    sealed: tuple[SegmentRow, ...] = ()
-    listed: tuple[tuple[str, int], ...] = ()
 
 
 class Answer(Record, frozen=True):
@@ -83,18 +70,6 @@ class Answer(Record, frozen=True):
     counts: tuple[OutcomeCounts, ...] = ()
     share_of: int = 1
     why: str = ""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Count; the exit code is 0 whenever an answer was written."""
-    os.nice(NICER)
-    task = codec.decode(Path(arguments[0]).read_bytes(), Task)
-    try:
-        answer = count(task, LocalBlobs(Path(task.blobs)))
-    except (FlyballError, pl.exceptions.PolarsError) as error:
-        answer = Answer(why=clipped(str(error)))
-    sys.stdout.buffer.write(codec.encode(answer))
-    return 0
 
 
 def count(task: Task, blobs: Blobs) -> Answer:
@@ -121,7 +96,7 @@ def reads_from(task: Task, within: int) -> Instant:
 
 def _counted(task: Task, model: Model, outcome: Outcome, source: Source, blobs: Blobs) -> tuple[OutcomeCounts, int]:
     within = int(outcome.within)
-    asked = Asked(how=outcome.how, within=within, known=source.reaches - int(known_after(outcome)))
+    asked = counting.Asked(how=outcome.how, within=within, known=source.reaches - int(known_after(outcome)))
     since = reads_from(task, within)
     rows = outcome_rows(outcome, source.lies, blobs, since)
     if joined_by(model, outcome) == "key":
@@ -181,9 +156,7 @@ class _Log:
     def __init__(self, task: Task, model: Model, outcome: Outcome, blobs: Blobs) -> None:
         self._task, self._model, self._outcome = task, model, outcome
         self._by = joined_by(model, outcome)
-        self._read = log_records(
-            lambda: segments(Path(task.log), task.listed), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
-        )
+        self._blobs = blobs
         self._wanted = tuple(dict.fromkeys((*task.watch.slices, *task.watch.reads)))
         self._names: dict[str, tuple[str, ...]] = {}
 
@@ -193,7 +166,7 @@ class _Log:
         taken: dict[str, list[Any]] = {name: [] for name in (*ANSWERS, "on", "value", *(_SENT + name for name in self._wanted))}
         labels: dict[str, list[Any]] = {"request_id": [], "known": [], "label": []}
         share = 1
-        for part in self._read(since):
+        for part in self._task.log.read(self._blobs, since):
             for record in part:
                 if record.kind == "signature" and record.input:
                     self._names[record.version] = tuple(record.input[0])
@@ -262,4 +235,4 @@ def _frame(columns: dict[str, list[Any]]) -> pl.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer(sys.argv[1:], Task, count, lambda _task, error: Answer(why=clipped(str(error)))))
