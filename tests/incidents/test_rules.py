@@ -11,7 +11,7 @@ from flyball.declare.columns import column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
-from flyball.errors import Conflict
+from flyball.errors import Conflict, DeclarationError
 from flyball.incidents import playbook, rules
 from flyball.incidents.fold import FOLDS
 from flyball.incidents.persons import reviewed
@@ -396,5 +396,6 @@ def test_what_is_wrong_with_labels_and_outcomes_is_reacted_on_as_the_playbook_sa
         world = World(playbook=Playbook(**{mode: declared}))
         world.apply(rules.react([alert(mode, name="label")], [], world.model, T, world.new_id), T)
         assert (world.row.failure_mode, world.row.actions, world.row.owner) == (mode, actions, "ana")
-    with pytest.raises(TypeError):
-        Playbook(labels_drift="ticket")  # type: ignore[call-arg]
+    with pytest.raises(DeclarationError, match="no failure mode") as caught:
+        Playbook(labels_drift="ticket")  # type: ignore[arg-type]
+    assert 'did you mean "label_drift"?' in caught.value.fix
