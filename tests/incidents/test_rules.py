@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from flyball.clock import Span
@@ -388,6 +389,15 @@ def test_wrong_answers_that_the_data_explain_go_on_to_the_owner_of_the_data():
     assert (world.row.owner, world.row.failure_mode) == ("data", "performance")
     world.react(alert("performance", name=""), alert("input_drift"), alert("latency", name=""), now=T + 2 * MINUTE)
     assert world.row.owner == "data", "what explains nothing takes it from nobody"
+
+
+def test_an_incident_says_whether_it_is_about_a_column_a_slice_or_both():
+    for name, part, told in (("x", "", "(x)"), ("x", "day=6", "(x in day=6)"), ("", "x", "(in x)")):
+        row = alert(name=name)
+        row = msgspec.structs.replace(row, finding=msgspec.structs.replace(row.finding, slice=part))
+        world = World()
+        world.apply(rules.react([row], [], world.model, T, world.new_id), T)
+        assert world.row.what == f"input drift {told}"
 
 
 @pytest.mark.parametrize("mode", ["label_drift", "outcome", "feedback"])
