@@ -117,9 +117,14 @@ def learned(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.D
             **{_COLUMN + name: pl.col(name) for name in numbers},
         )
         parts.append(part.filter(pl.col("known") <= task.as_of))
-        while sum(each.height for each in parts[1:]) >= MOST:
-            parts.pop(0)
-    return pl.concat(parts)
+        if sum(each.height for each in parts) > 2 * MOST:
+            parts = [_newest(parts)]
+    return _newest(parts)
+
+
+def _newest(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows that were known last; of those known at once the last read."""
+    return pl.concat(parts).sort("known", maintain_order=True).tail(MOST)
 
 
 def _key(model: Model, keys: Sequence[str], frame: pl.DataFrame) -> pl.Expr:
@@ -144,9 +149,9 @@ def logged(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.Da
                 names[record.version] = tuple(record.input[0])
             elif record.kind == "answer" and name == model.name and version in as_of and record.at > as_of[version]:
                 _take(record, names.get(record.version, ()), taken, given)
-        if len(taken["id"]) > MOST:
-            taken = {name: values[-MOST:] for name, values in taken.items()}
-            given = {name: values[-MOST:] for name, values in given.items()}
+        if len(taken["id"]) > 2 * MOST:
+            taken, given = _last(taken, given)
+    taken, given = _last(taken, given)
     kinds = {name: pl.Int64() if model.data.columns[name].type == "time" else DTYPES[model.data.columns[name].type] for name in keys}
     frame = pl.DataFrame([pl.Series(name, values, dtype=kinds[name], strict=False) for name, values in given.items()])
     key = pl.Series("key", taken["id"], dtype=pl.String) if model.data.id else frame.select(_key(model, keys, frame)).to_series()
@@ -160,6 +165,13 @@ def logged(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.Da
             pl.Series("score", taken["score"], dtype=pl.Float64, strict=False),
         ]
     ).with_columns(due=pl.col("at") <= due)
+
+
+def _last(taken: dict[str, list[Any]], given: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """The answers that were given last: gateways' logs are read one after the other."""
+    places = sorted(range(len(taken["at"])), key=taken["at"].__getitem__)[-MOST:]
+    left, beside = ({name: [values[place] for place in places] for name, values in each.items()} for each in (taken, given))
+    return left, beside
 
 
 def _take(record: wal.LogRecord, names: Sequence[str], taken: dict[str, list[Any]], given: dict[str, list[Any]]) -> None:
