@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from flyball.api import control
 from flyball.api.control import Control
 from flyball.errors import Conflict, FlyballError, NotFound, Unavailable
 from flyball.ledger import checkpoints
+from flyball.loop import tick as ticking
+from flyball.records.declarations import DECLARATIONS
 
 from .conftest import opened
 
@@ -38,6 +41,22 @@ def test_trouble_with_one_model_leaves_nothing_unsigned(
         with pytest.raises(type(error)):
             Control(wired, watch=False)._tick(wired.ports.clock.now())
         assert bool(list(checkpoints.every(wired.ledger))) is signed
+
+
+@pytest.mark.parametrize("part", ["absorb", "observe_data", "advance", "nothing"])
+def test_a_pass_that_looked_at_no_model_is_no_sign_of_life(root: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    def goes_wrong(*_: object) -> None:
+        raise NotFound("a manifest is lost")
+
+    monkeypatch.setattr(ticking, "keep_views", lambda _: None)
+    if part != "nothing":
+        monkeypatch.setattr(ticking, part, goes_wrong)
+    with opened(root) as wired:
+        assert [name for name, _ in wired.ledger.state().scan(DECLARATIONS)] == ["demand"]
+        beat, now = wired.layout.beat, wired.ports.clock.now()
+        with contextlib.nullcontext() if part == "nothing" else pytest.raises(NotFound, match="a manifest is lost"):
+            Control(wired, watch=False)._pass(now)
+        assert beat.exists() is (part == "nothing")
 
 
 def test_a_control_plane_whose_supervisor_died_before_it_began_does_not_stay(root: Path) -> None:

@@ -7,6 +7,7 @@ import hmac
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,36 @@ def test_pagerduty_acknowledges_by_its_own_webhook_and_sends_it_as_often_as_it_l
     assert pagerduty(told, pagerduty_event("incident.escalated")).json()["why"] == "it asks for nothing"
     assert pagerduty(told, raw, "wrong").status_code == 401
     assert pagerduty(told, b'{"event": 1}').status_code == 400
+
+
+def reopened(api: Served) -> None:
+    api.happened(
+        IncidentMoved(incident="inc_1", source=IncidentState.OPEN, target=IncidentState.MITIGATED, why="so"),
+        IncidentMoved(incident="inc_1", source=IncidentState.MITIGATED, target=IncidentState.OPEN, why="again"),
+    )
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["a year later", "and its id is not known any more"])
+def test_an_event_of_pagerdutys_is_never_of_an_incident_that_opened_again_since(
+    told: Served, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    assert pagerduty(told, pagerduty_event("incident.acknowledged")).json()["taken"] is True
+    idle = pagerduty_event("incident.acknowledged").replace(b"01BFRT5HMNXJRC8BTKSSZRQOZ6", b"ANOTHER")
+    assert pagerduty(told, idle).json()["why"] == "it was acknowledged already"
+    later = told.wired.ports.clock.now() + 365 * 86_400_000_000
+    monkeypatch.setattr(told.wired.ports.clock, "now", lambda: later)
+    # that another hook comes makes it forget what it may
+    assert send(told, body("2"), at=later).json()["taken"] is True
+    reopened(told)
+    if lost:
+        told.wired.ports.memory.save({"hooks/seen": None})
+    before = notes(told)
+    again = pagerduty(told, idle)
+    why = "it is of before the incident opened again" if lost else "it was taken before"
+    assert (again.json()["taken"], again.json()["why"], notes(told)) == (False, why, before)
+    now = datetime.fromtimestamp(later / 1e6, UTC).isoformat().encode()
+    new = idle.replace(b"ANOTHER", b"NEW").replace(b"2023-11-14T22:13:20.123Z", now)
+    assert pagerduty(told, new).json()["taken"] is True
 
 
 def test_what_was_told_of_an_incident_is_listed(told: Served) -> None:

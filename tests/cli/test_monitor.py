@@ -5,13 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flyball.cli import estimated
+from flyball.cli import monitor as monitoring
 from flyball.clock import Span
 from flyball.loop import memory
+from flyball.monitoring.objectives import Budget
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.usage import Usage, Used
 from flyball.monitoring.windows import Trail
+from flyball.records.estimates import Estimate
 from flyball.records.evidence import Quality
+from flyball.records.unlabelled import PerformanceEstimated
 from flyball.wiring import open_project
 
 HOUR = Span.parse("1h")
@@ -67,6 +74,27 @@ def test_a_drift_is_told_with_its_column_since_when_and_what_would_say_more(flyb
     [alert] = [one for one in document["alerts"] if one["finding"]["column"] == "temperature"]
     assert (alert["state"], alert["finding"]["severity"]) == ("firing", "alert")
     assert len(document["incidents"]) == 1
+    assert (document["explained"]["temperature"], document["since"][:4].isdecimal()) == (None, True)
+
+
+def test_what_the_text_says_of_estimates_and_budgets_machines_are_told(
+    flyball: Callable[..., Any], narrow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(narrow, drifts=False)
+    flyball("tick", "--project", narrow)
+    window = {"model": "demand", "version": "1.0.0", "since": 1, "until": 2_000_000, "n": 900, "metric": "mae", "blind": "labels come late"}
+    made = PerformanceEstimated(**window, nulls=0, reference="", estimates={"mae": Estimate(value=3.5, low=3.0, high=4.0, n=900)}, level={})
+    monkeypatch.setattr(estimated, "estimate_of", lambda *_: made)
+    spent = Budget("error_rate", "error_rate", "events", "requests", 0.99, Span.parse("30d"), 500.0, 10.0, -1.0, True, 86_400_000_000)
+    monkeypatch.setattr(monitoring, "budgets_of", lambda *_: (spent,))
+    text = " ".join(flyball("monitor", "demand", "--project", narrow).out.split())
+    assert "demand: mae 3.5 [3, 4] without labels, an estimate over 900 answers" in text
+    assert "budget demand: error_rate: −100% left (10 of 500 requests were bad); spent until 1970-01-02" in text
+    document = flyball("monitor", "demand", "--project", narrow, "--json").document
+    assert document["estimate"]["estimates"]["mae"]["value"] == 3.5
+    assert document["estimate"]["blind"] == "labels come late"
+    [budget] = document["budgets"]
+    assert (budget["objective"], budget["left"], budget["back_at"][:10]) == ("error_rate", -1.0, "1970-01-02")
 
 
 def test_where_nothing_is_wrong_it_says_so(flyball: Callable[..., Any], narrow: Path) -> None:

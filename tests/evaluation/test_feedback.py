@@ -89,6 +89,17 @@ def test_rows_that_cannot_be_told_apart_and_answers_after_the_label_are_not_comp
     assert examine(rows, late, holdouts, task="binary").answered < 400
 
 
+def test_a_row_that_came_without_its_label_first_is_compared_once_it_has_it() -> None:
+    rows, answers, holdouts = world(400, 0.8, 1.0, 2)
+    before = rows.with_columns(label=pl.lit(None, pl.Float64))
+    found = examine(pl.concat([before, rows]), answers, holdouts, task="binary")
+    assert (found.rows, found.answered) == (400, 400)
+    twice = examine(pl.concat([rows, rows]), answers, holdouts, task="binary")
+    assert (twice.answered, sum(one.labelled for one in twice.coverage)) == (0, 400), (
+        "which of two is meant is not known, that there is a label is"
+    )
+
+
 def test_a_hold_out_that_was_all_right_tells_nothing_and_too_few_rows_neither() -> None:
     rows, answers, _ = world(400, 1.0, 0.0, 3)
     perfect = {"1.0.0": pl.DataFrame({"y": [0.0, 1.0] * 2, "value": [0.0, 1.0] * 2})}

@@ -41,6 +41,15 @@ def names(found: tuple[Cause, ...]) -> list[tuple[str, str]]:
     return [(cause.kind, cause.what) for cause in found]
 
 
+def test_a_column_one_of_its_slices_and_a_slice_of_its_name_are_three_causes() -> None:
+    found = [alert("input_drift"), alert("input_drift"), alert("input_drift", column="")]
+    for place, part in ((1, "kind=new"), (2, "x")):
+        row = found[place]
+        found[place] = msgspec.structs.replace(row, finding=msgspec.structs.replace(row.finding, slice=part))
+    told = [("data", "input drift (in x)"), ("data", "input drift (x in kind=new)"), ("data", "input drift (x)")]
+    assert names(ranked(found, [], T)) == told
+
+
 def test_a_release_an_hour_before_errors_is_the_likeliest_cause_of_them() -> None:
     found = ranked([alert("errors", column=""), alert("input_drift", severity="warn")], [RELEASE], T)
     assert names(found) == [("version", "version 1.1.0 took over"), ("data", "input drift (x)")]

@@ -226,7 +226,9 @@ def pagerduty_event(kind: str, **data: object) -> bytes:
 
 def test_pagerdutys_webhooks_are_read_as_they_are() -> None:
     heard = inbound.of_pagerduty(pagerduty_event("incident.acknowledged", status="acknowledged"))
-    assert heard == inbound.Heard(id="01BFRT5HMNXJRC8BTKSSZRQOZ6", thread="inc_1", act="acknowledge", by="Tenex Engineer")
+    assert heard == inbound.Heard(
+        id="01BFRT5HMNXJRC8BTKSSZRQOZ6", thread="inc_1", act="acknowledge", by="Tenex Engineer", at=1_700_000_000_123_000
+    )
     assert inbound.words(heard) == "by Tenex Engineer"
     over = inbound.of_pagerduty(pagerduty_event("incident.resolved", status="resolved"))
     assert over is not None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flyball.declare.policy import ACTIONS, FAILURE_MODES, Playbook
+from flyball.declare.policy import ACTIONS, FAILURE_MODES, FIXED, Playbook
+from flyball.errors import DeclarationError
 from flyball.incidents import playbook
 from flyball.incidents.playbook import DEFAULTS, MODES, FailureMode
 
@@ -41,17 +42,16 @@ def test_a_playbook_may_say_otherwise_of_each_mode_that_is_a_models(mode: str) -
     assert playbook.actions(Playbook(), mode) == DEFAULTS[mode]
 
 
-FIXED = {"dead_loop", "evidence_gap", "bad_release"}
-
-
 def test_the_reactions_that_the_page_names_are_fixed_and_no_other_is() -> None:
     """Concept drift is a loss of performance to the playbook."""
-    assert {mode.name for mode in MODES} - set(FAILURE_MODES) == FIXED | {"concept_drift"}
+    assert {mode.name for mode in MODES} - set(FAILURE_MODES) == set(FIXED)
     assert "but for `dead_loop`, `evidence_gap` and `bad_release`, whose reactions are fixed" in PAGE.read_text()
 
 
 @pytest.mark.parametrize("mode", sorted(FIXED))
 def test_a_reaction_that_is_fixed_takes_no_other(mode: str) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(DeclarationError, match=f'playbook: the reaction to "{mode}" is fixed') as caught:
         Playbook(**{mode: "ticket"})
+    assert caught.value.why == FIXED[mode]
+    assert caught.value.fix
     assert playbook.actions(Playbook(), mode) == DEFAULTS[mode]

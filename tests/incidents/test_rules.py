@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from flyball.clock import Span
@@ -11,7 +12,7 @@ from flyball.declare.columns import column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
-from flyball.errors import Conflict
+from flyball.errors import Conflict, DeclarationError
 from flyball.incidents import playbook, rules
 from flyball.incidents.fold import FOLDS
 from flyball.incidents.persons import reviewed
@@ -390,11 +391,21 @@ def test_wrong_answers_that_the_data_explain_go_on_to_the_owner_of_the_data():
     assert world.row.owner == "data", "what explains nothing takes it from nobody"
 
 
+def test_an_incident_says_whether_it_is_about_a_column_a_slice_or_both():
+    for name, part, told in (("x", "", "(x)"), ("x", "day=6", "(x in day=6)"), ("", "x", "(in x)")):
+        row = alert(name=name)
+        row = msgspec.structs.replace(row, finding=msgspec.structs.replace(row.finding, slice=part))
+        world = World()
+        world.apply(rules.react([row], [], world.model, T, world.new_id), T)
+        assert world.row.what == f"input drift {told}"
+
+
 @pytest.mark.parametrize("mode", ["label_drift", "outcome", "feedback"])
 def test_what_is_wrong_with_labels_and_outcomes_is_reacted_on_as_the_playbook_says(mode):
     for declared, actions in ((None, ("ticket",)), (["page", "shadow-train"], ("page", "shadow-train"))):
         world = World(playbook=Playbook(**{mode: declared}))
         world.apply(rules.react([alert(mode, name="label")], [], world.model, T, world.new_id), T)
         assert (world.row.failure_mode, world.row.actions, world.row.owner) == (mode, actions, "ana")
-    with pytest.raises(TypeError):
-        Playbook(labels_drift="ticket")  # type: ignore[call-arg]
+    with pytest.raises(DeclarationError, match="no failure mode") as caught:
+        Playbook(labels_drift="ticket")  # type: ignore[arg-type]
+    assert 'did you mean "label_drift"?' in caught.value.fix

@@ -62,8 +62,9 @@ class Looking:
         with self.loans.opened() as wired:
             ports, before = wired.acting(LOOP), wired.ledger.size()
             estimating = wired.estimating()
-            estimating.step(ports, ports.clock.now() + self.days * DAY)
-            estimating.finish(ports)
+            now = ports.clock.now() + self.days * DAY
+            estimating.step(ports, now)
+            estimating.finish(ports, now)
             found = [one.event for one in wired.ledger.read(before, 100)]
         assert self.loans.call("tick").code == 0
         assert all(isinstance(one, PerformanceEstimated) for one in found)
@@ -261,7 +262,7 @@ def test_the_control_plane_drives_it_and_goes_on_where_it_fails(loans: Loans, ca
     with loans.opened(claim=True) as wired:
         control, now = Control(wired, watch=False), wired.ports.clock.now()
         control._estimate(now + 2 * DAY)
-        control._estimating.finish(wired.ports)
+        control._estimating.finish(wired.ports, now + 2 * DAY)
         row = wired.ledger.state().get(ESTIMATES, "loan")
         assert row is not None
         assert row.newest.n == 300

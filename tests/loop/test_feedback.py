@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.data.commit import scan
 from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
-from flyball.loop import children
-from flyball.loop.feedback import LATER
+from flyball.loop import children, feedback_child
+from flyball.loop.aside import LATER
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.incidents import INCIDENTS
@@ -179,21 +180,53 @@ def test_where_the_model_had_answered_none_of_its_rows_nothing_is_noted(loans: L
     assert alerts(loans) == {}
 
 
+def test_of_very_many_answers_and_rows_the_newest_by_time_are_looked_at(loans: Loans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second gateway's log is read last, and ends first."""
+    with loans.opened() as wired:
+        for place, gateway in enumerate(("g0", "g1")):
+            writer = wal.Writer(wired.layout.log, gateway, reserve_bytes=0)
+            frames = [writer.declare("loan@1.0.0", ["x", "z", "kind"])]
+            for row in range(100):
+                at = time.monotonic_ns() - (10 + 100 * place + 100 - row) * 10**9
+                frames.append(
+                    wal.frame(
+                        "answer", f"{gateway}-{row}", rows=1, picked_ns=at, answered_ns=at, version="loan@1.0.0", role="champion",
+                        packed_input=wal._encode([[0.1, 0.2, "new"]]), packed_output=wal._encode([[1, float(place)]]),
+                    )
+                )  # fmt: skip
+            assert writer.append(frames)
+            writer.close()
+    fed(loans, drawn(np.random.default_rng(7), 300))
+    # the file's first rows are the newest
+    path = loans.root / "data" / "loans.csv"
+    before = pl.read_csv(path)
+    before.reverse().write_csv(path)
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    monkeypatch.setattr(feedback_child, "MOST", 50)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        task = next(wired.feedback()._due(ports, ports.clock.now()))
+        model = ports.library.model(task.declaration)
+        answers = feedback_child.logged(task, model, ("x", "z", "kind"), wired.blobs)
+        rows = feedback_child.learned(task, model, ("x", "z", "kind"), wired.blobs)
+        frames = [frame["ts"].dt.epoch("us") for frame in scan(task.content, wired.blobs, ["ts"])]
+    assert answers["score"].to_list() == [0.0] * 50
+    assert rows["known"].min() == pl.concat(frames).sort()[-50]
+
+
 def test_an_older_version_whose_result_is_gone_is_left_out_and_the_new_one_is_looked_at(loans: Loans) -> None:
     fed(loans, drawn(np.random.default_rng(5), 300))
     assert loans.call("train", "loan", "--trials", 0).code == 0
     with loans.opened() as wired:
         ports, feedback = wired.acting(LOOP), wired.feedback()
-        task = feedback._due(ports, ports.clock.now())
+        task = next(feedback._due(ports, ports.clock.now()))
         row = wired.ledger.state().get(VERSIONS, "loan/1.0.0")
         assert row is not None
-        assert task is not None
         assert [one.version for one in task.answering] == ["1.0.0"]
         wired.blobs.remove(row.result)
     with loans.opened() as wired:
         ports = wired.acting(LOOP)
-        task = wired.feedback()._due(ports, ports.clock.now())
-        assert task is not None
+        task = next(wired.feedback()._due(ports, ports.clock.now()))
         assert task.answering == ()
 
 
@@ -221,9 +254,9 @@ def test_a_version_that_could_not_be_looked_at_is_looked_at_an_hour_later(loans:
         feedback.step(ports, now)
         with pytest.raises(Unavailable, match="was not looked at"):
             feedback.finish(ports, now)
-        assert feedback._due(ports, now + int(LATER) // 2) is None
-        assert feedback._due(ports, now + int(LATER)) is not None
+        assert list(feedback._due(ports, now + int(LATER) // 2)) == []
+        assert [one.key for one in feedback._due(ports, now + int(LATER))] == ["loan/1.1.0"]
         feedback._child = children.Held()
         feedback.step(ports, now + int(LATER))
         feedback.finish(ports, now + int(LATER))
-        assert feedback._due(ports, now + 3 * int(LATER)) is None, "it was looked at"
+        assert list(feedback._due(ports, now + 3 * int(LATER))) == [], "it was looked at"

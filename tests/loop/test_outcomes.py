@@ -12,9 +12,10 @@ import flyball as fb
 from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
 from flyball.loop import children, outcomes_child
+from flyball.loop.aside import LATER
 from flyball.loop.gauges import gauges
 from flyball.loop.memory import stored
-from flyball.loop.outcomes import LATER, outcomes_found, outcomes_kept
+from flyball.loop.outcomes import outcomes_found, outcomes_kept
 from flyball.records import codec
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.declarations import DECLARATIONS
@@ -192,6 +193,42 @@ def test_of_very_many_answers_those_of_a_part_of_the_keys_are_read(loans: Repaid
     assert 350 < sum(day.asked for day in whole) < 600
     assert sum(day.total for day in whole) / sum(day.n for day in whole) == pytest.approx(0.5, abs=0.1)
     assert counts.unmatched <= 1, "rows of keys that were not read are not told as rows of no answer"
+
+
+def test_of_very_many_rows_and_labels_few_are_held_at_once_and_the_counts_are_the_same(
+    loans: Repaid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.declare("who")
+    with loans.opened() as wired:
+        loans.answered(wired, week(300))
+        loans.labelled(
+            wired, [(f"a{place}", float(place % 3 > 0)) for place in range(300)] + [(f"x{place}", 1.0) for place in range(2_000)]
+        )
+    loans.paid("a", [(f"o{place}", f"c{place}", 4.5, 1.0) for place in range(1_000)])
+    again = [(f"o{place}", f"c{place + 1_000 * (place % 2)}", 4.4, 2.0) for place in range(0, 1_000, 3)]
+    loans.paid("b", [*again, *((f"later{place}", f"c{place}", 4.3, 1.0) for place in range(300)), ("end", "nobody", 0.1, 1.0)])
+    loans.counted()
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        [due] = wired.outcomes()._due(ports, ports.clock.now() + 86_400_000_000)
+        whole = outcomes_child.count(due.task, wired.blobs)
+        monkeypatch.setattr(outcomes_child, "AT_ONCE", 100)
+        monkeypatch.setattr(outcomes_child, "MOST", 500)
+        assert outcomes_child.count(due.task, wired.blobs) == whole, "part by part"
+        [outcome] = due.model.outcomes
+        parts = [
+            rows.height
+            for rows in outcomes_child.outcome_rows(outcome, due.task.sources[0].lies, wired.blobs, 0, due.task.sources[0].reaches)
+        ]
+        assert (sum(parts), max(parts) < 200, len(parts)) == (1_301, True, 17)
+        monkeypatch.setattr(outcomes_child, "MOST_ROWS", 200)
+        shared = outcomes_child.count(due.task, wired.blobs)
+    [counts], [part] = whole.counts, shared.counts
+    assert (whole.share_of, counts.rows) == (1, 1_301)
+    assert sum(day.labelled for day in counts.days if not day.slice) == 300
+    assert shared.share_of == 4
+    assert sum(day.asked for day in part.days if not day.slice) < 150
+    assert 200 < part.rows < 500, "of the same share of keys"
 
 
 def test_a_declaration_that_cannot_be_read_keeps_no_other_model_from_being_counted(loans: Repaid) -> None:

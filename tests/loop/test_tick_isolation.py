@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.models import Signature
 from flyball.records.proposals import ProposalMade
-from flyball.records.serving import ModelRoute, RouteDesired
+from flyball.records.serving import ModelRoute, RouteDesired, RouteTable
 from flyball.wiring import open_project
 
 LOOP = """
@@ -35,6 +36,8 @@ import flyball as fb
 rows = fb.Dataset("NAME-rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
 NAME = fb.Model("NAME", task="binary", data=rows, label="y", framing=fb.Framing("test"), train=fb.Train(lambda X, y: None))
 """
+
+NONE = Signature(task="binary", fields=())
 
 
 @pytest.fixture
@@ -68,6 +71,50 @@ def tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FlyballEr
         return caught.value, turns
 
     return run
+
+
+def test_one_broken_model_among_others_ends_no_look_and_only_a_pass_without_any_is_none(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advance(_ports: object, name: str, _kept: object, now: int) -> int:
+        if name in broken[-1]:
+            raise NotFound(f"{name} has lost a blob")
+        return now
+
+    def told(now: int, ports: Ports) -> int:
+        return one_pass(now, ports, lambda: looked.append(broken[-1]))
+
+    one_pass, looked, broken = ticking.tick, list[str](), list[str]()
+    monkeypatch.setattr(ticking, "advance", advance)
+    monkeypatch.setattr(ticking, "tick", told)
+    for names in ("b", "ab", "abc"):
+        broken.append(names)
+        tick(None)
+    assert looked == ["b", "ab"]
+
+
+def test_a_manifest_that_is_lost_keeps_no_other_model_from_its_route_and_nobody_from_their_turn(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, tables = list[str](), list[RouteTable]()
+
+    def routed(now: int, ports: Ports) -> int:
+        events = [
+            RouteDesired(model=name, epoch=epoch, route=ModelRoute(signature=NONE, arms=(), signature_of="9" * 64 if name == "b" else ""))
+            for epoch, name in enumerate("abc", 1)
+        ]
+        command = Propose(id="r", actor="loop", proposal="r", model="a", action="train", mode="record", target="", reason="")
+        ports.ledger.execute(command, lambda *_: events)
+        routes = SimpleNamespace(desire=lambda table, *_: tables.append(table), status=lambda: SimpleNamespace(epoch=0))
+        return one_pass(now, replace(ports, routes=routes))
+
+    one_pass = ticking.tick
+    monkeypatch.setattr(ticking, "tick", routed)
+    monkeypatch.setattr(ticking, "advance", lambda _ports, name, _kept, now: turns.append(name) or now)
+    error, _ = tick(None)
+    assert "9" * 64 in str(error)
+    assert turns == ["a", "b", "c"]
+    assert {model: route.signature_of != "" for model, route in tables[-1].models.items()} == {"a": False, "b": True, "c": False}
 
 
 def test_the_others_have_their_turn_before_it_is_raised(tick: Callable[..., tuple[FlyballError, list[str]]]) -> None:

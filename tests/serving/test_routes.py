@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flyball.records.models import Signature
@@ -48,6 +49,15 @@ def wanted(layout: Layout) -> set[str]:
 
 def now() -> int:
     return time.time_ns() // 1000
+
+
+def test_a_model_whose_signature_could_not_be_read_keeps_its_route_and_stops_no_other() -> None:
+    current, desired = table(1, a="1.0.0", b="1.0.0"), table(2, a="2.0.0", b="2.0.0")
+    unread = msgspec.structs.replace(desired.models["a"], signature_of="2.0.0-hash")
+    names = {worker_name(f"{model}@2.0.0", "2.0.0-hash"): True for model in "ab"}
+    admitted, waiting = admit(msgspec.structs.replace(desired, models=desired.models | {"a": unread}), current, names)
+    assert waiting == ("a",)
+    assert {model: route.arms[0].version for model, route in admitted.models.items()} == {"a": "1.0.0", "b": "2.0.0"}
 
 
 def test_a_model_whose_worker_is_not_ready_keeps_its_route_and_stops_no_other() -> None:

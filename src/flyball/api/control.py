@@ -57,6 +57,8 @@ class Control:
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
+        self._looked = False
+        """Whether the present pass has looked at the models."""
         self._unread_until = time.monotonic() + FIRST_LOOK_S if watch else 0.0
         self._parent = os.getppid()
         self._lifeline = select.poll()
@@ -116,15 +118,20 @@ class Control:
             apply(self._compiled, self._wired.ports, "loop", author=actor_of(login_name()))
             self._compiled = None
         self._sealing.look()
+        self._looked = False
         try:
             self._tick(now)
         finally:
-            # what is wrong with one model does not make the loop look dead
-            took = time.monotonic() - started
-            beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
-            with suppress(OSError):  # a beat that cannot be written is one that is missed
-                write_json(self._wired.layout.beat, beat)
+            # what is wrong with one model does not make the loop look dead, and a pass that watched none is none
+            if self._looked:
+                took = time.monotonic() - started
+                beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
+                with suppress(OSError):  # a beat that cannot be written is one that is missed
+                    write_json(self._wired.layout.beat, beat)
             self._tell()
+
+    def _look(self) -> None:
+        self._looked = True
 
     def _tell(self) -> None:
         try:
@@ -141,7 +148,7 @@ class Control:
             return
         failed: FlyballError | None = None
         try:
-            tick(now, self._wired.ports)
+            tick(now, self._wired.ports, self._look)
         except FlyballError as error:
             # where the store itself fails, nothing is sealed or signed
             if error.code in LOST or isinstance(error, Unavailable):

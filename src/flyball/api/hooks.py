@@ -21,7 +21,7 @@ from flyball.errors import BadInput, Conflict, NotFound, Unauthenticated
 from flyball.governance.authority import Caller, route_caller
 from flyball.incidents import inbound
 from flyball.incidents.inbound import Heard
-from flyball.incidents.signatures import FRESH, PAGERDUTY, SIGNATURE, holds, holds_pagerduty
+from flyball.incidents.signatures import PAGERDUTY, SIGNATURE, holds, holds_pagerduty
 from flyball.loop import orders
 from flyball.loop.ports import Memory
 from flyball.loop.together import told_with
@@ -137,6 +137,9 @@ def _take(asked: Asked, taken: Taken, heard: Heard) -> Answer:
         )
     if not going:
         return _answer(taken, name, "the incident is closed" if incident is not None else "it is a warning, and no incident")
+    going = [row for row in going if not inbound.is_of_before(heard, row)]
+    if not going:
+        return _answer(taken, name, "it is of before the incident opened again")
     last = 0
     for row in reversed(going):
         # the one that is known by the hook's id comes last: a hook that was cut short is taken again
@@ -152,7 +155,7 @@ def _answer(taken: Taken, incident: str, why: str) -> Answer:
 
 
 def _seen(memory: Memory) -> dict[str, Instant]:
-    """The commands of a short while, and when they were taken: one that records nothing is known by this alone."""
+    """The commands that were taken last, and when: one that records nothing is known by this alone."""
     raw = memory.load(_SEEN)
     try:
         return msgspec.json.decode(raw, type=Seen).ids if raw else {}
@@ -161,9 +164,8 @@ def _seen(memory: Memory) -> dict[str, Instant]:
 
 
 def _note(memory: Memory, command: str, now: Instant) -> None:
-    """Remember a command for as long as its signature is fresh."""
-    fresh = {key: at for key, at in _seen(memory).items() if now - at <= 2 * FRESH}
-    kept = dict(sorted(fresh.items(), key=lambda one: one[1])[-_MOST:])
+    """Remember a command. By no age: PagerDuty signs no moment, and whoever tries again signs anew."""
+    kept = dict(sorted(_seen(memory).items(), key=lambda one: one[1])[-_MOST:])
     memory.save({_SEEN: msgspec.json.encode(Seen(ids={**kept, command: now}))})
 
 

@@ -20,9 +20,13 @@ def estimate_of(state: State, model: str) -> PerformanceEstimated | None:
 
 def document(state: State, line: Record, model: str) -> dict[str, Any]:
     """One model's line as a document, with its estimate (null: there is none)."""
-    found = estimate_of(state, model)
-    told = {name: value for name, value in dated(line).items() if name != "watched"}
-    return told | {"estimate": None if found is None else dated(found) | {"until": rfc3339(found.until)}}
+    own = {name: value for name, value in dated(line).items() if name != "watched"}
+    return own | {"estimate": told(estimate_of(state, model))}
+
+
+def told(found: PerformanceEstimated | None) -> dict[str, Any] | None:
+    """An estimate as a document."""
+    return None if found is None else dated(found) | {"until": rfc3339(found.until)}
 
 
 def tell(out: Output, state: State, models: Sequence[str], now: Instant) -> None:

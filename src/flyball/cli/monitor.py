@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common, estimated
-from flyball.cli.budgets import budget_lines
+from flyball.cli.budgets import budget_lines, document
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.outcomes import outcome_lines
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.serving_cost import cost_of, cost_text
-from flyball.clock import Instant
+from flyball.clock import Instant, rfc3339
 from flyball.declare.checks import Metric
 from flyball.errors import NotFound
 from flyball.loop import lookup
@@ -71,25 +71,30 @@ def monitor(
         blind = lacking(declared, kept, now)
         _tell(out, model, kept, found, alerts, parts, blind, now)
         estimated.tell(out, state, [model], now)
+        made = estimated.estimate_of(state, model)
         cost = cost_of(wired, model, now)
         if cost is not None:
             out.line(f"  cost      {cost_text(cost)}")
         brought = outcomes_seen(wired.ports.memory, declared, kept.version)
         for line in outcome_lines(out, brought, now):
             out.line(line)
-        for line in budget_lines(out, [(model, each) for each in budgets]):
+        spends = [(model, each) for each in budgets]
+        for line in budget_lines(out, spends):
             out.line(line)
         for incident in open_:
             out.line(f"  next      flyball incidents show {incident}")
         out.document({
             "model": model,
             "version": kept.version,
+            "since": rfc3339(kept.released_at) if kept.released_at else None,
             "quality": found,
             "labels": labels_seen(kept.slabs, now),
             "outcomes": [dated(each) for each in brought],
             "alerts": [dated(row) for row in alerts],
-            "explained": {column: part for column, part in parts.items() if part is not None},
+            "explained": parts,
             "lacking": [{"monitor": each.monitor, "why": each.why} for each in blind],
+            "estimate": estimated.told(made),
+            "budgets": document(spends),
             "incidents": open_,
             "cost": cost,
         })  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Check, Drift, Metric, metric
@@ -26,6 +26,7 @@ from flyball.declare.units import (
     span,
     words,
 )
+from flyball.errors import DeclarationError
 from flyball.records.rollouts import Step
 
 Mode = Literal["record", "propose", "act"]
@@ -192,9 +193,15 @@ FAILURE_MODES = (
     "outcome",
     "feedback",
 )
-"""What a playbook may say the reaction to. Not of a dead loop, which is no model's, of a gap in the log, which no version has made, or of a release that was
-sent back, which is the reaction.
-"""
+"""What a playbook may say the reaction to."""
+
+FIXED: dict[str, str] = {
+    "dead_loop": "no loop is there to react, and the one that is back tells whoever is to be woken",
+    "evidence_gap": "no version has made it, so none is taken back or trained; rollouts hold by themselves",
+    "bad_release": "that it was sent back is the reaction",
+    "concept_drift": "it is a loss of performance",
+}
+"""The failure modes that a playbook says nothing of, and why."""
 
 ACTIONS: dict[str, str] = {
     "retrain": "train on newer rows",
@@ -253,7 +260,10 @@ class Playbook:
         outcome: str | Iterable[str] | None = None,
         feedback: str | Iterable[str] | None = None,
         route: str = "",
+        **others: Never,
     ) -> None:
+        for mode in others:
+            raise _no_reaction(mode)
         given = (
             errors,
             latency,
@@ -275,6 +285,13 @@ class Playbook:
         modes = dict(zip(FAILURE_MODES, given, strict=True))
         fill(self, {mode: None if actions is None else names(actions, mode) for mode, actions in modes.items()})
         fill(self, {"route": words(route, "route")})
+
+
+def _no_reaction(mode: str) -> DeclarationError:
+    if mode not in FIXED:
+        return fail("playbook", f'"{mode}" is no failure mode', fix=near(mode, (*FAILURE_MODES, "route")))
+    fix = "say it of performance" if mode == "concept_drift" else "leave it out"
+    return fail("playbook", f'the reaction to "{mode}" is fixed', why=FIXED[mode], fix=fix)
 
 
 @dataclass(frozen=True, init=False)

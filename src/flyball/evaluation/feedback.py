@@ -52,8 +52,9 @@ def examine(rows: pl.DataFrame, answers: pl.DataFrame, holdouts: Mapping[str, pl
     """Compare training rows (`key`, `known`: when the label was, `label`, and other columns under `column:NAME`) with logged answers (`key`, `at`,
     `version`, `value`, `score`, `due`: whether a label could be there by now). holdouts: by version, `y` and `value` of its hold-out.
     """
-    labelled = once(rows).filter(pl.col("label").is_not_null())
-    given = once(answers)
+    # a row that came before its label, and again with it, is one row
+    there = rows.filter(pl.col("label").is_not_null())
+    labelled, given = once(there), once(answers)
     joined = labelled.join(given, on="key", how="inner").filter(pl.col("at") <= pl.col("known"))
     same = joined.with_columns(same=_same(joined["label"], joined["value"], task), kind=_kind(joined["value"], task))
     found = same.group_by("version", "kind").agg(n=pl.len(), equal=pl.col("same").sum()).sort("version", "kind")
@@ -65,7 +66,7 @@ def examine(rows: pl.DataFrame, answers: pl.DataFrame, holdouts: Mapping[str, pl
         equal=equal,
         copied=_copied(list(found.iter_rows(named=True)), usual),
         columns=_copies(joined),
-        coverage=_coverage(given, labelled) if task in CLASSES else (),
+        coverage=_coverage(given, there) if task in CLASSES else (),
     )
 
 

@@ -80,8 +80,7 @@ def _of_alert(row: AlertRow, onset: Instant) -> Cause | None:
     if named is None or row.state not in _SEEN or finding.severity == "none":
         return None
     kind, weight = named
-    where = finding.column or finding.slice
-    what = f"{finding.failure.replace('_', ' ')}{f' ({where})' if where else ''}"
+    what = f"{finding.failure.replace('_', ' ')}{f' ({finding.where})' if finding.where else ''}"
     weight *= 1.0 if finding.severity == "alert" else _WARNED
     return Cause(
         kind=kind,

@@ -6,17 +6,21 @@ from typing import Any
 
 import msgspec
 
+from flyball.clock import Instant, instant
+from flyball.incidents.signatures import FRESH
 from flyball.records.base import Record
+from flyball.records.incidents import IncidentRow
 
 
 class Heard(Record, frozen=True):
-    """`act` on a thread, by somebody outside. `id` is the sender's, and signed with the rest."""
+    """`act` on a thread, by somebody outside. `id` is the sender's, and signed with the rest; so is `at`, when it happened (0: that is not said)."""
 
     id: str
     thread: str
     act: str
     by: str = ""
     text: str = ""
+    at: Instant = 0
 
 
 _ACTS = {"incident.acknowledged": "acknowledge", "incident.resolved": "resolve"}
@@ -38,7 +42,7 @@ def of_pagerduty(raw: bytes) -> Heard | None:
     if not isinstance(thread, str) or not isinstance(event.get("id"), str) or not event["id"]:
         raise ValueError("event.id or event.data.incident_key is missing")
     by = agent.get("summary") or agent.get("id") if isinstance(agent, dict) else ""
-    return Heard(id=event["id"][:200], thread=thread[:400], act=_ACTS[kind], by=str(by or "")[:200])
+    return Heard(id=event["id"][:200], thread=thread[:400], act=_ACTS[kind], by=str(by or "")[:200], at=_moment(event.get("occurred_at")))
 
 
 def words(heard: Heard) -> str:
@@ -46,6 +50,18 @@ def words(heard: Heard) -> str:
     done = "resolved outside; here it is over when that is measured" if heard.act == "resolve" else ""
     by = f"by {heard.by}" if heard.by else ""
     return "; ".join(filter(None, (by, done, " ".join(heard.text.split()))))
+
+
+def is_of_before(heard: Heard, incident: IncidentRow) -> bool:
+    """Whether it was said, by a clock that is right to five minutes, before the incident opened again: that was of something else."""
+    return 0 < heard.at < incident.reopened_at - int(FRESH)
+
+
+def _moment(value: Any) -> Instant:
+    try:
+        return instant(value) if isinstance(value, str) else 0
+    except ValueError:
+        return 0
 
 
 def _part(value: Any, name: str) -> dict[str, Any]:

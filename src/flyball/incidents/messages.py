@@ -242,8 +242,7 @@ def _done(row: IncidentRow) -> str:
 def _of_warning(row: AlertRow, saying: Saying, model: Model, now: Instant, link: str) -> Message:
     finding, thread = row.finding, thread_of(row)
     mode = (finding.failure or "performance").replace("_", " ")
-    where = " in ".join(filter(None, (finding.column, finding.slice)))
-    what = f"{model.name}: {mode}{f' ({where})' if where else ''}"
+    what = f"{model.name}: {mode}{f' ({finding.where})' if finding.where else ''}"
     recovered = saying.told == "recovered"
     text = f"{_sentence(saying.why or finding.why)} Monitor: {row.monitor}."
     since = now if recovered else row.since

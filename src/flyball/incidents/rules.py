@@ -290,6 +290,5 @@ def _notes(incident: IncidentRow, firing: Sequence[AlertRow], model: Model) -> l
 
 def _what(row: AlertRow) -> str:
     finding = row.finding
-    where = finding.column or finding.slice
     value = f" {finding.value}" if finding.value and finding.failure == "schema_change" else ""
-    return f"{_mode(row).replace('_', ' ')}{f' ({where}{value})' if where else ''}"
+    return f"{_mode(row).replace('_', ' ')}{f' ({finding.where}{value})' if finding.where else ''}"

@@ -11,9 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, TypeVar
+
+import msgspec
 
 from flyball.compute.guardian import ONE_THREAD, outside
+from flyball.errors import Unavailable
+from flyball.records import codec
+from flyball.records.base import Record
+
+Answer = TypeVar("Answer", bound=Record)
 
 _ENVIRONMENT = ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -57,11 +64,11 @@ class Held:
         self._patience_s = patience_s
         self._child: subprocess.Popen[bytes] | None = None
 
-    def ask(self, module: str, task: bytes) -> tuple[bytes, int | None]:
-        """What the module answers to the task, and with what it ended. Raises OSError."""
+    def ask(self, module: str, task: Record, kind: type[Answer], *, failed: str) -> Answer:
+        """What the module answers to the task. Raises OSError; Unavailable, which says what has `failed`, where it ended without an answer."""
         with TemporaryDirectory(prefix="flyball-") as folder:
             path = Path(folder) / "task.json"
-            path.write_bytes(task)
+            path.write_bytes(codec.encode(task))
             child = self._child = start(module, [str(path)], Path(folder))
             timer = threading.Timer(self._patience_s, kill, [child])
             timer.start()
@@ -72,7 +79,11 @@ class Held:
                 timer.cancel()
                 end(child)
                 self._child = None
-        return told, child.returncode
+        try:
+            return codec.decode(told, kind)
+        except msgspec.MsgspecError as error:
+            why = f"the process that looks ended with {child.returncode}, or took more than {self._patience_s:.0f} s"
+            raise Unavailable(failed, why=why) from error
 
     def kill(self) -> None:
         """End it, if it is there: it would outlive this process."""

@@ -6,7 +6,6 @@ memory alone and are written nowhere: those of the reference are read from the d
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,18 +17,18 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data.manifest import manifest, nothing, read
 from flyball.declare.model import Model
-from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.errors import Corrupt, NotFound
 from flyball.features.assemble import known_rows
 from flyball.ledger.bounds import clipped
+from flyball.loop.asked import Asked, answer
 from flyball.loop.library import BlobLibrary
-from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.serving import SegmentRow
 from flyball.records.unlabelled import ToldApart
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
-from flyball.store.blobs import Blobs, LocalBlobs
+from flyball.store.blobs import Blobs
 from flyball.training.domain import SIDE, telling, told_apart
 
 FEWEST = 200
@@ -41,13 +40,10 @@ BLOCKS = 3
 NEWEST = 100_000
 """Rows of either side, the newest, of which a sample is taken: a busy model's week is not read whole."""
 
-NICER = 10
-"""How much this process stands back: those who answer requests go first."""
 
-
-class Task(Record, frozen=True):
+class Task(Asked, frozen=True):
     """What is compared. `columns` are watched ones, each numeric or categorical; `content`: where the data set's rows lie that `declaration` was judged on,
-    the newest `holdout_rows` known by `as_of`; `log`, `blobs`: folders; `sealed`: segments of the log that became blobs.
+    the newest `holdout_rows` known by `as_of`; `log`: its folder; `sealed`: segments of the log that became blobs.
     """
 
     version: str
@@ -59,7 +55,6 @@ class Task(Record, frozen=True):
     as_of: Instant
     holdout_rows: int
     log: str
-    blobs: str
     sealed: tuple[SegmentRow, ...] = ()
     seed: int = 0
 
@@ -69,18 +64,6 @@ class Answer(Record, frozen=True):
 
     apart: ToldApart | None = None
     why: str = ""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Compare; the exit code is 0 whenever an answer was written."""
-    os.nice(NICER)
-    task = codec.decode(Path(arguments[0]).read_bytes(), Task)
-    try:
-        answer = compare(task, LocalBlobs(Path(task.blobs)))
-    except FlyballError as error:
-        answer = Answer(why=clipped(str(error)))
-    sys.stdout.buffer.write(codec.encode(answer))
-    return 0
 
 
 def compare(task: Task, blobs: Blobs) -> Answer:
@@ -233,4 +216,4 @@ def _typed(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer(sys.argv[1:], Task, compare, lambda _task, error: Answer(why=clipped(str(error)))))

@@ -5,23 +5,18 @@ What it finds is an event, and counts in no decision but through it: a warning a
 
 from __future__ import annotations
 
-import subprocess
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zlib import crc32
-
-import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
-from flyball.errors import FlyballError
+from flyball.errors import Unavailable
 from flyball.evaluation.counts_answered import DAY
-from flyball.loop import children
+from flyball.loop.aside import Aside
 from flyball.loop.domain_child import Answer, Task
 from flyball.loop.estimates import NoteEstimate, decide_note_estimate
 from flyball.loop.memory import load
@@ -29,7 +24,6 @@ from flyball.loop.ports import Ports
 from flyball.monitoring import estimates
 from flyball.monitoring.answered import within
 from flyball.monitoring.state import MonitorState
-from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.serving import SegmentRow
@@ -38,12 +32,6 @@ from flyball.records.unlabelled import ESTIMATES, Expected, Kept, PerformanceEst
 from flyball.records.versions import MODELS, VERSIONS, VersionRow
 
 ACTOR = "loop"
-
-REST = Span.parse("1m")
-"""How far apart looks lie for a model whose estimate is due."""
-
-PATIENCE_S = 600.0
-"""How long the child may take."""
 
 AFTER = Span.parse("5m")
 """How long after midnight a day is taken for counted."""
@@ -62,59 +50,33 @@ class Due:
     task: Task | None
     unseen: str = ""
 
+    @property
+    def key(self) -> str:
+        """By what it is left alone."""
+        return self.model.name
 
-class Estimating:
-    """One model at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+
+class Estimating(Aside[Due, PerformanceEstimated]):
+    """Estimates one model at a time."""
+
+    name = "estimate"
+    rest = Span.parse("1m")
 
     def __init__(self, log: Path, blobs: Path, sealed: Callable[[], Iterable[SegmentRow]], *, on: bool = True) -> None:
         """log, blobs: folders; sealed: the segments that became Parquet; on: whether anything is estimated at all."""
+        super().__init__()
         self._log, self._blobs, self._sealed, self._on = log, blobs, sealed, on
-        self._thread: threading.Thread | None = None
-        self._made: PerformanceEstimated | None = None
-        self._failed: FlyballError | OSError | None = None
-        self._child: subprocess.Popen[bytes] | None = None
-        self._next: Instant = 0
         self._done: dict[str, tuple[str, Instant]] = {}
         """By model: the version and window that were looked at last, whatever came of it."""
 
-    def step(self, ports: Ports, now: Instant) -> None:
-        """Record what the last look found, and begin the next when one is due. Raises what a look raised, once."""
-        if not self._on or (self._thread is not None and self._thread.is_alive()):
+    def _keep(self, ports: Ports, made: PerformanceEstimated) -> None:
+        command = NoteEstimate(id=ports.clock.new_id("cmd"), actor=ACTOR, made=made)
+        if decide_note_estimate(ports.ledger.state(), command, ports.clock.now()):
+            ports.ledger.execute(command, decide_note_estimate)
+
+    def _due(self, ports: Ports, now: Instant) -> Iterator[Due]:
+        if not self._on:
             return
-        self._settle(ports)
-        if now < self._next and self._next - now <= int(REST):
-            return
-        due = self._due(ports, now)
-        if due is None:
-            self._next = now + int(REST)
-            return
-        self._thread = threading.Thread(target=self._look, args=(due, ports, now), name="estimate", daemon=True)
-        self._thread.start()
-
-    def finish(self, ports: Ports) -> None:
-        """Wait for a look that is under way, and record what it found. Raises what it raised."""
-        if self._thread is not None:
-            self._thread.join()
-            self._settle(ports)
-
-    def stop(self) -> None:
-        """End the child, if there is one: it would outlive this process."""
-        child = self._child
-        if child is not None:
-            children.kill(child)
-
-    def _settle(self, ports: Ports) -> None:
-        self._thread = None
-        if self._failed is not None:
-            error, self._failed = self._failed, None
-            raise error
-        made, self._made = self._made, None
-        if made is not None:
-            command = NoteEstimate(id=ports.clock.new_id("cmd"), actor=ACTOR, made=made)
-            if decide_note_estimate(ports.ledger.state(), command, ports.clock.now()):
-                ports.ledger.execute(command, decide_note_estimate)
-
-    def _due(self, ports: Ports, now: Instant) -> Due | None:
         state, counted = ports.ledger.state(), None
         until = (now - int(AFTER)) // DAY * DAY
         for name, declared in state.scan(DECLARATIONS):
@@ -129,8 +91,7 @@ class Estimating:
             kept = counted.monitor(name)
             since = estimates.begins(kept.released_at, until)
             if kept.version == version.version and within(kept.answered, version.version, since, until).n:
-                return self._about(ports, state, ports.library.model(declared.body), version, kept, since, until)
-        return None
+                yield self._about(ports, state, ports.library.model(declared.body), version, kept, since, until)
 
     def _about(
         self, ports: Ports, state: State, model: Model, version: VersionRow, kept: MonitorState, since: Instant, until: Instant
@@ -159,34 +120,18 @@ class Estimating:
             )
         return Due(model, version, result, kept, since, until, task, unseen)
 
-    def _look(self, due: Due, ports: Ports, now: Instant) -> None:
-        try:
-            answer = Answer(why=due.unseen) if due.task is None else self._compare(due.task)
-            row = ports.ledger.state().get(ESTIMATES, due.model.name)
-            past = row.past if row is not None and row.newest.version == due.version.version else ()
-            self._made = made_of(due, answer, past, ports.library.expected(due.result.expected), now=now)
-        except (FlyballError, OSError) as error:
-            self._failed = error
+    def _look(self, due: Due, ports: Ports, now: Instant) -> PerformanceEstimated:
+        answer = Answer(why=due.unseen) if due.task is None else self._compare(due.task)
+        row = ports.ledger.state().get(ESTIMATES, due.model.name)
+        past = row.past if row is not None and row.newest.version == due.version.version else ()
+        return made_of(due, answer, past, ports.library.expected(due.result.expected), now=now)
 
     def _compare(self, task: Task) -> Answer:
         """What the child finds; why nothing, where it ended otherwise than it should."""
-        with TemporaryDirectory(prefix="flyball-") as folder:
-            path = Path(folder) / "task.json"
-            path.write_bytes(codec.encode(task))
-            child = self._child = children.start("flyball.loop.domain_child", [str(path)], Path(folder))
-            timer = threading.Timer(PATIENCE_S, children.kill, [child])
-            timer.start()
-            try:
-                assert child.stdout is not None
-                told = child.stdout.read()
-            finally:
-                timer.cancel()
-                children.end(child)
-                self._child = None
         try:
-            return codec.decode(told, Answer)
-        except msgspec.MsgspecError:
-            return Answer(why=f"the process that compares rows ended with {child.returncode}, or took more than {PATIENCE_S:.0f} s")
+            return self._child.ask("flyball.loop.domain_child", task, Answer, failed="rows are not compared")
+        except Unavailable as error:
+            return Answer(why=error.why)
 
 
 def _seed(version: VersionRow, until: Instant) -> int:

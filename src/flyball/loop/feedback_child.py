@@ -6,10 +6,8 @@ Run as `python -P -m flyball.loop.feedback_child TASK` (a file, see `Task`); the
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,24 +17,18 @@ from flyball.data.commit import scan
 from flyball.data.types import DTYPES, arrivals
 from flyball.declare.live import label_delay, sent
 from flyball.declare.model import Label, Model
-from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
+from flyball.errors import Corrupt, NotFound, Unavailable
 from flyball.evaluation.feedback import Examined, examine
 from flyball.ledger.bounds import clipped
-from flyball.loop.learning import log_records, segments
+from flyball.loop.asked import Asked, Log, answer
 from flyball.loop.library import BlobLibrary
-from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.feedback import FeedbackExamined
-from flyball.records.serving import SegmentRow
 from flyball.serving import wal
-from flyball.serving.sealer import unseal
-from flyball.store.blobs import Blobs, LocalBlobs
+from flyball.store.blobs import Blobs
 
 MOST = 500_000
 """Answers, and rows, the newest, that are looked at."""
-
-NICER = 10
-"""How much this process stands back: those who answer requests go first."""
 
 _COLUMN = "column:"
 
@@ -49,9 +41,9 @@ class Answering(Record, frozen=True):
     evidence: str
 
 
-class Task(Record, frozen=True):
+class Task(Asked, frozen=True):
     """Which version is looked at, by `declaration`; where its data set's rows lie, of which those known by `as_of` were used; who had answered since
-    `since`; `log`, `blobs`: folders; `sealed`: segments of the log that became blobs; `listed`: its files (gateway, number) before that.
+    `since`, by the `log`.
     """
 
     model: str
@@ -61,25 +53,12 @@ class Task(Record, frozen=True):
     as_of: Instant
     since: Instant
     answering: tuple[Answering, ...]
-    log: str
-    blobs: str
-    sealed: tuple[SegmentRow, ...] = ()
-    listed: tuple[tuple[str, int], ...] = ()
+    log: Log
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Look; the exit code is 0 whenever an answer was written."""
-    os.nice(NICER)
-    task = codec.decode(Path(arguments[0]).read_bytes(), Task)
-    try:
-        found = look(task, LocalBlobs(Path(task.blobs)))
-    except Unavailable:
-        # not now: without an answer it is looked at again
-        return 1
-    except (FlyballError, pl.exceptions.PolarsError) as error:
-        found = FeedbackExamined(model=task.model, version=task.version, why=clipped(str(error)))
-    sys.stdout.buffer.write(codec.encode(found))
-    return 0
+    @property
+    def key(self) -> str:
+        """Of the version, among all."""
+        return f"{self.model}/{self.version}"
 
 
 def look(task: Task, blobs: Blobs) -> FeedbackExamined:
@@ -138,9 +117,14 @@ def learned(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.D
             **{_COLUMN + name: pl.col(name) for name in numbers},
         )
         parts.append(part.filter(pl.col("known") <= task.as_of))
-        while sum(each.height for each in parts[1:]) >= MOST:
-            parts.pop(0)
-    return pl.concat(parts)
+        if sum(each.height for each in parts) > 2 * MOST:
+            parts = [_newest(parts)]
+    return _newest(parts)
+
+
+def _newest(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows that were known last; of those known at once the last read."""
+    return pl.concat(parts).sort("known", maintain_order=True).tail(MOST)
 
 
 def _key(model: Model, keys: Sequence[str], frame: pl.DataFrame) -> pl.Expr:
@@ -158,19 +142,16 @@ def logged(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.Da
     names: dict[str, tuple[str, ...]] = {}
     taken: dict[str, list[Any]] = {name: [] for name in ("id", "at", "version", "value", "score")}
     given: dict[str, list[Any]] = {name: [] for name in keys}
-    read = log_records(
-        lambda: segments(Path(task.log), task.listed), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
-    )
-    for part in read(task.since):
+    for part in task.log.read(blobs, task.since):
         for record in part:
             name, _, version = record.version.partition("@")
             if record.kind == "signature" and record.input:
                 names[record.version] = tuple(record.input[0])
             elif record.kind == "answer" and name == model.name and version in as_of and record.at > as_of[version]:
                 _take(record, names.get(record.version, ()), taken, given)
-        if len(taken["id"]) > MOST:
-            taken = {name: values[-MOST:] for name, values in taken.items()}
-            given = {name: values[-MOST:] for name, values in given.items()}
+        if len(taken["id"]) > 2 * MOST:
+            taken, given = _last(taken, given)
+    taken, given = _last(taken, given)
     kinds = {name: pl.Int64() if model.data.columns[name].type == "time" else DTYPES[model.data.columns[name].type] for name in keys}
     frame = pl.DataFrame([pl.Series(name, values, dtype=kinds[name], strict=False) for name, values in given.items()])
     key = pl.Series("key", taken["id"], dtype=pl.String) if model.data.id else frame.select(_key(model, keys, frame)).to_series()
@@ -184,6 +165,13 @@ def logged(task: Task, model: Model, keys: Sequence[str], blobs: Blobs) -> pl.Da
             pl.Series("score", taken["score"], dtype=pl.Float64, strict=False),
         ]
     ).with_columns(due=pl.col("at") <= due)
+
+
+def _last(taken: dict[str, list[Any]], given: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """The answers that were given last: gateways' logs are read one after the other."""
+    places = sorted(range(len(taken["at"])), key=taken["at"].__getitem__)[-MOST:]
+    left, beside = ({name: [values[place] for place in places] for name, values in each.items()} for each in (taken, given))
+    return left, beside
 
 
 def _take(record: wal.LogRecord, names: Sequence[str], taken: dict[str, list[Any]], given: dict[str, list[Any]]) -> None:
@@ -209,5 +197,12 @@ def _holdout(one: Answering, blobs: Blobs) -> pl.DataFrame:
         return pl.DataFrame({"y": [], "value": []}, schema={"y": pl.Float64, "value": pl.Float64})
 
 
+def refused(task: Task, error: Exception) -> FeedbackExamined:
+    """Why there is nothing to find. Raises what passes: without an answer it is looked at again."""
+    if isinstance(error, Unavailable):
+        raise error
+    return FeedbackExamined(model=task.model, version=task.version, why=clipped(str(error)))
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer(sys.argv[1:], Task, look, refused))

@@ -63,6 +63,9 @@ MOST: Final = 500_000
 SLICED: Final = 50
 """Values of slices, of all together, in which it is noted how good a version was."""
 
+PART: Final = 8 << 20
+"""Bytes of a file of the log that are read at once: decoded they are about ten times as many."""
+
 REST_S: Final = 60.0
 """How long a version is left alone of which nothing could be learnt."""
 
@@ -88,7 +91,7 @@ def log_records(
             offset = given = 0
             while True:
                 try:
-                    records, after = wal.read(path, offset)
+                    records, after = wal.read(path, offset, limit=PART)
                 except FileNotFoundError:
                     became = next((each for each in sealed() if (each.gateway, each.number) == name), None)
                     if became is None or (given and became.erased):

@@ -7,7 +7,6 @@ corrected count as what they are. Counts are operational: what is decided by the
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from flyball.clock import Instant, Span
 from flyball.data.erasures import present
 from flyball.declare.model import Model
 from flyball.declare.outcomes import known_after, outcome_of
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Unavailable
 from flyball.evaluation.outcomes import DAY
-from flyball.loop import children
+from flyball.loop.aside import Aside
+from flyball.loop.asked import Log
 from flyball.loop.elsewhere import readable
 from flyball.loop.memory import load, stored
 from flyball.loop.outcomes_child import Answer, Source, Task, told
@@ -36,16 +36,9 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.outcomes import OutcomeCounts, OutcomeSeen, OutcomesKept
 from flyball.records.rollouts import ROLLOUTS, RolloutRow
 from flyball.records.serving import SegmentRow
-from flyball.serving import wal
-
-REST: Final = Span.parse("5s")
-"""How far apart looks lie at what is due."""
 
 OFTEN: Final = Span.parse("10m")
 """How far apart two counts of one model lie at least."""
-
-LATER: Final = Span.parse("1h")
-"""How long a model is left alone whose outcomes could not be counted."""
 
 REOPEN: Final = Span.parse("7d")
 """So long after its outcomes were due a day is still counted anew: rows come late, and are corrected."""
@@ -97,55 +90,24 @@ class _Due:
     digest: str
     task: Task
 
+    @property
+    def key(self) -> str:
+        return self.model.name
 
-class Outcomes:
-    """One model at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+
+class Outcomes(Aside[_Due, OutcomesKept]):
+    """Counts one model's outcomes at a time."""
+
+    name = "outcomes"
+    often = OFTEN
 
     def __init__(self, log: Path, blobs: Path, key: Path, sealed: Callable[[], Iterable[SegmentRow]]) -> None:
         """log, blobs: folders; key: the file with the secret under key hashes; sealed: the segments that became Parquet."""
+        super().__init__()
         self._log, self._blobs, self._key, self._sealed = log, blobs, key, sealed
-        self._thread: threading.Thread | None = None
-        self._made: OutcomesKept | None = None
-        self._failed: FlyballError | OSError | None = None
-        self._child = children.Held()
-        self._next: Instant = 0
-        self._rest: dict[str, Instant] = {}
-        """Until when a model is left alone."""
 
-    def step(self, ports: Ports, now: Instant) -> None:
-        """Keep what was counted, and begin with the next model whose outcomes have news. Raises what counting raised, once."""
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._settle(ports)
-        if 0 <= self._next - now <= int(REST):
-            return
-        due = next(self._due(ports, now), None)
-        if due is None:
-            self._next = now + int(REST)
-            return
-        self._rest[due.model.name] = now + int(OFTEN)
-        self._thread = threading.Thread(target=self._look, args=(due, now), name="outcomes", daemon=True)
-        self._thread.start()
-
-    def finish(self, ports: Ports, now: Instant) -> None:
-        """Count all that is due, and wait for it. Raises what counting raised."""
-        while self._thread is not None:
-            self._thread.join()
-            self._next = 0
-            self.step(ports, now)
-
-    def stop(self) -> None:
-        """End the child, if there is one: it would outlive this process."""
-        self._child.kill()
-
-    def _settle(self, ports: Ports) -> None:
-        self._thread = None
-        failed, self._failed = self._failed, None
-        if failed is not None:
-            raise failed
-        made, self._made = self._made, None
-        if made is not None:
-            ports.memory.save({stored(_OUTCOMES + made.model): codec.encode(made)})
+    def _keep(self, ports: Ports, made: OutcomesKept) -> None:
+        ports.memory.save({stored(_OUTCOMES + made.model): codec.encode(made)})
 
     def _due(self, ports: Ports, now: Instant) -> Iterator[_Due]:
         state = ports.ledger.state()
@@ -157,8 +119,7 @@ class Outcomes:
             kept, day = outcomes_kept(ports.memory, name), now // DAY
             asked = "/".join([row.body, str(day), *(f"{source.outcome}:{source.lies}" for source in sources)])
             digest = hashlib.sha256(asked.encode()).hexdigest()
-            rests = 0 < self._rest.get(name, 0) - now <= int(LATER)
-            if digest == kept.digest or rests or now - kept.at < (int(OFTEN) if kept.at else 0):
+            if digest == kept.digest or self._left(name, now) or now - kept.at < (int(OFTEN) if kept.at else 0):
                 continue
             yield _Due(model, kept, digest, self._task(ports, state, model, row.body, sources, kept, now))
 
@@ -180,34 +141,19 @@ class Outcomes:
             since=since,
             sources=sources,
             rollouts=rollouts,
-            log=str(self._log),
+            log=Log.at(self._log, self._sealed, reads),
             blobs=str(self._blobs),
             key=str(self._key),
             near=near.value if near is not None else None,
-            # before what is sealed is asked: what is sealed between the two is missed, and not passed over
-            listed=tuple((file.gateway, file.number) for file in wal.segments(self._log)),
-            sealed=tuple(row for row in self._sealed() if row.last >= reads),
         )
 
-    def _look(self, due: _Due, now: Instant) -> None:
-        try:
-            answer = self._ask(due.task)
-            if answer.why:
-                raise Unavailable(f"outcomes of {due.model.name} are not counted", why=answer.why)
-            counts = tuple(_merged(each, due, now) for each in answer.counts)
-            self._made = OutcomesKept(model=due.model.name, at=now, digest=due.digest, counts=counts, share_of=answer.share_of)
-        except (FlyballError, OSError) as error:
-            self._failed = error
-            # what takes too long would be begun again with each new row
-            self._rest[due.model.name] = now + int(LATER)
-
-    def _ask(self, task: Task) -> Answer:
-        """What the child counts; why nothing, where it ended otherwise than it should."""
-        answered, code = self._child.ask("flyball.loop.outcomes_child", codec.encode(task))
-        try:
-            return codec.decode(answered, Answer)
-        except msgspec.MsgspecError:
-            return Answer(why=f"the process that counts them ended with {code}")
+    def _look(self, due: _Due, _ports: Ports, now: Instant) -> OutcomesKept:
+        failed = f"outcomes of {due.model.name} are not counted"
+        answer = self._child.ask("flyball.loop.outcomes_child", due.task, Answer, failed=failed)
+        if answer.why:
+            raise Unavailable(failed, why=answer.why)
+        counts = tuple(_merged(each, due, now) for each in answer.counts)
+        return OutcomesKept(model=due.model.name, at=now, digest=due.digest, counts=counts, share_of=answer.share_of)
 
 
 def _sources(state: State, model: Model, now: Instant) -> tuple[Source, ...]:

@@ -5,7 +5,7 @@ Nothing is remembered between passes but what the ledger and the operational mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -43,7 +43,7 @@ from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.evidence import Batch, Watch
 from flyball.records.models import Signature
-from flyball.records.serving import EPOCHS, ROUTES, EpochRow, RouteTable
+from flyball.records.serving import EPOCHS, ROUTES, EpochRow, ModelRoute, RouteTable
 from flyball.records.training import RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow
 from flyball.rollout.routes import whole
@@ -54,8 +54,9 @@ LOST = ("fenced", "folds-changed")
 """Codes of a Conflict after which nothing of this process counts any more."""
 
 
-def tick(now: Instant, ports: Ports) -> Instant:
-    """Do everything that is due; return the earliest time at which anything can be due again.
+def tick(now: Instant, ports: Ports, looked: Callable[[], None] = lambda: None) -> Instant:
+    """Do everything that is due; return the earliest time at which anything can be due again. looked: called when the models have had their
+    turns, unless each of them failed: a pass without it has watched nobody.
 
     What goes wrong with one model is raised after the others have had their turn.
     """
@@ -67,7 +68,8 @@ def tick(now: Instant, ports: Ports) -> Instant:
     # before what is new is signed
     observe_environments(ports, declared, failed)
     observe_runs(ports, declared, failed)
-    reconcile_routes(ports)
+    with one_models_own(failed):
+        reconcile_routes(ports)
     kept = absorb(ports, now, failed)
     deadloop.observe(ports, now)
     tell_project(ports)
@@ -75,8 +77,11 @@ def tick(now: Instant, ports: Ports) -> Instant:
     for row in declared:
         with one_models_own(failed):
             due.append(advance(ports, row.model, kept, now))
+    if due or not declared:
+        looked()
     tell_models(ports, declared, failed)
-    reconcile_routes(ports)
+    with one_models_own(failed):
+        reconcile_routes(ports)
     for row in declared if ports.probe is not None else ():
         with one_models_own(failed):
             try_champion(ports, ports.library.model(row.body))
@@ -230,13 +235,21 @@ def _signature(ports: Ports, version: VersionRow | None) -> Signature | None:
 
 
 def reconcile_routes(ports: Ports) -> None:
-    """Make the desired routes true, and record when every gateway has them."""
+    """Make the desired routes true, and record when every gateway has them. A model whose signature cannot be read keeps the route that it has; why is
+    raised at the end.
+    """
+    failed: list[FlyballError] = []
     state = ports.ledger.state()
     epochs, elsewhere = state.get(EPOCHS, "routes"), predictions(ports, state)
     if epochs is None and not elsewhere:
         return
     epochs = epochs or EpochRow(desired=0, desired_at=ports.clock.now())
-    models = {key: whole(row.route, ports.library.signature) for key, row in state.scan(ROUTES)}
+    models: dict[str, ModelRoute] = {}
+    for key, row in state.scan(ROUTES):
+        # without its signature it waits
+        models[key] = row.route
+        with one_models_own(failed):
+            models[key] = whole(row.route, ports.library.signature)
     ports.routes.desire(RouteTable(epoch=epochs.desired, models=models, elsewhere=elsewhere), epochs.desired_at, partial(proof, state))
     status = ports.routes.status()
     if status.epoch and (status.epoch, status.waiting) != (epochs.in_force, epochs.waiting):
@@ -250,6 +263,8 @@ def reconcile_routes(ports: Ports) -> None:
         )
         if decide_acknowledge(state, command, ports.clock.now()):
             ports.ledger.execute(command, decide_acknowledge)
+    if failed:
+        raise failed[0]
 
 
 def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:

@@ -43,6 +43,11 @@ class Finding(Record, frozen=True):
     standing: Literal["settled", "pending", "insufficient", "broken"] = "settled"
     wait: int = 0
 
+    @property
+    def where(self) -> str:
+        """`column`, `column in slice` or `in slice`, so that a column and a slice of one name are two; empty: all that there is."""
+        return " ".join(filter(None, (self.column, f"in {self.slice}" if self.slice else "")))
+
 
 class AlertMoved(Event, frozen=True, tag="alert.moved"):
     """An alert went along one arrow. `key` is model/monitor/slice."""

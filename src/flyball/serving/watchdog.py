@@ -1,8 +1,8 @@
 """Who watches the watcher: whether the loop makes passes, seen from the supervisor, which outlives it. Standard library only.
 
-The loop says after each pass that it is there (run/loop.json). Where that stops, it is said in the terminal, in run/watchdog.json (which gateways and
-the next loop read), and to an address outside if one is set; a control plane that hangs is killed, and started again like one that died. Whatever
-it was: predictions go on meanwhile.
+The loop says after each pass in which it looked at the models that it is there (run/loop.json). Where that stops, it is said in the terminal, in
+run/watchdog.json (which gateways and the next loop read), and to an address outside if one is set; a control plane that hangs is killed, and started
+again like one that died. Whatever it was: predictions go on meanwhile.
 """
 
 from __future__ import annotations
