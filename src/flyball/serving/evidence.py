@@ -127,7 +127,8 @@ class LiveEvidence:
         for name, end in sorted(cursor.offsets.items()):
             path = self._log / name
             if end and path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
-                intake.take(_until(path, end))
+                for frames in _until(path, end):
+                    intake.take_stretch(frames)
         highest = _highest(cursor.offsets)
         for row in self._gone():
             if row.number <= highest.get(row.gateway, -1) and row.last >= oldest:
@@ -198,16 +199,16 @@ def _highest(offsets: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _until(path: Path, end: int) -> Iterator[wal.LogRecord]:
-    """Records that lie before the offset `end`."""
+def _until(path: Path, end: int) -> Iterator[wal.Stretch]:
+    """What lies before the offset `end`."""
     found = wal.read_header(path)
     offset = found[1] if found else end
     while offset < end:
-        records, after = wal.read(path, offset, limit=end - offset)
-        if not records:
+        frames = wal.stretch(path, offset, limit=min(_AT_ONCE, end - offset))
+        if not frames.ends:
             return
-        yield from records
-        offset = after
+        yield frames
+        offset = frames.after
 
 
 class _Intake:

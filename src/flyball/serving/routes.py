@@ -62,8 +62,8 @@ def arms(table: RouteTable) -> dict[str, tuple[str, str]]:
 def admit(desired: RouteTable, current: RouteTable, ready: Mapping[str, bool]) -> tuple[RouteTable, tuple[str, ...]]:
     """The part of `desired` that may be routed to now, and the models that wait for a worker. Pure.
 
-    A model whose every arm is ready gets its desired route; one that waits, or whose signature could not be read, keeps the route it has, if any. Without arms nobody is to be asked: then it
-    has none, and is waited for until its worker is ready all the same.
+    A model whose every arm is ready gets its desired route; one that waits, or whose signature could not be read, keeps the route it has, if any. Without arms
+    nobody is to be asked: then it has none, and is waited for until its worker is ready all the same.
     """
     models: dict[str, ModelRoute] = {}
     waiting: list[str] = []
