@@ -122,7 +122,7 @@ class Control:
         try:
             self._tick(now)
         finally:
-            # what is wrong with one model does not make the loop look dead, and a pass that watched none is none
+            # what is wrong with one model among others does not make the loop look dead, and a pass that watched none is none
             if self._looked:
                 took = time.monotonic() - started
                 beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}

@@ -68,7 +68,8 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
     elif event.target == IncidentState.CLOSED:
         changes["closed_at"] = at
         if event.false_alarm:
-            projection.put(FALSE_ALARMS, f"{row.model}/{row.failure_mode}", FalseAlarm(incident=row.incident, at=at))
+            opened = max(row.opened_at, row.reopened_at)
+            projection.put(FALSE_ALARMS, f"{row.model}/{row.failure_mode}", FalseAlarm(incident=row.incident, opened_at=opened))
     elif event.target == IncidentState.OPEN:
         # opened again: everything about it is due anew; a review that was written stands until the next takes its place
         changes |= {

@@ -63,6 +63,7 @@ class Held:
         """patience_s: how long it may take."""
         self._patience_s = patience_s
         self._child: subprocess.Popen[bytes] | None = None
+        self._over = False
 
     def ask(self, module: str, task: Record, kind: type[Answer], *, failed: str) -> Answer:
         """What the module answers to the task. Raises OSError; Unavailable, which says what has `failed`, where it ended without an answer."""
@@ -72,6 +73,8 @@ class Held:
             child = self._child = start(module, [str(path)], Path(folder))
             timer = threading.Timer(self._patience_s, kill, [child])
             timer.start()
+            if self._over:
+                kill(child)
             try:
                 assert child.stdout is not None
                 told = child.stdout.read()
@@ -86,7 +89,8 @@ class Held:
             raise Unavailable(failed, why=why) from error
 
     def kill(self) -> None:
-        """End it, if it is there: it would outlive this process."""
+        """End it, and each that is begun after: it would outlive this process."""
+        self._over = True
         child = self._child
         if child is not None:
             kill(child)

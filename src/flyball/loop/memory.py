@@ -265,8 +265,8 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
 
 def _raised(known: MonitorState, state: State) -> MonitorState:
     """The same, or with the bound that a person's word has raised since."""
-    row = state.get(RAISED_BOUNDS, known.model)
-    if row is None or row.version != known.version or row.incident == known.raised_by:
+    row = state.get(RAISED_BOUNDS, f"{known.model}/{known.version}")
+    if row is None or row.incident == known.raised_by:
         return known
     return monitoring.raised(known, row.bound, row.swing, row.incident)
 

@@ -28,9 +28,8 @@ class RaiseBound(Record, frozen=True):
 
 
 def raise_bound(ports: Ports, state: State, known: MonitorState) -> State:
-    """Once for each such incident since the version's release, as soon as there are labels enough. Returns the state after it."""
-    before = (known.wakes_at, known.swing)
-    if not _wanted(state, known.model, known.released_at) or normal(known.losses, Normal(*before)) is None:
+    """Once for each such incident that opened since the version's release, with the labels that came by now. Returns the state after it."""
+    if not _wanted(state, known.model, known.version, known.released_at):
         return state
     command = RaiseBound(
         id=ports.clock.new_id("cmd"),
@@ -39,7 +38,7 @@ def raise_bound(ports: Ports, state: State, known: MonitorState) -> State:
         version=known.version,
         since=known.released_at,
         losses=known.losses,
-        before=before,
+        before=(known.wakes_at, known.swing),
     )
     ports.ledger.execute(command, decide_raise)
     return ports.ledger.state()
@@ -47,11 +46,10 @@ def raise_bound(ports: Ports, state: State, known: MonitorState) -> State:
 
 def decide_raise(state: State, command: RaiseBound, _now: Instant) -> Sequence[Event]:
     """The event, where nobody was quicker."""
-    incident = _wanted(state, command.model, command.since)
-    found = normal(command.losses, Normal(*command.before))
-    if not incident or found is None:
+    incident = _wanted(state, command.model, command.version, command.since)
+    if not incident:
         return ()
-    n = command.losses.n
+    found, n = normal(command.losses, Normal(*command.before)), command.losses.n
     return (
         BoundRaised(
             model=command.model,
@@ -60,14 +58,14 @@ def decide_raise(state: State, command: RaiseBound, _now: Instant) -> Sequence[E
             bound=found.bound,
             swing=found.swing,
             labels=n,
-            loss=command.losses.total / n,
+            loss=command.losses.total / n if n else 0.0,
         ),
     )
 
 
-def _wanted(state: State, model: str, since: Instant) -> str:
-    """The incident about the version's loss that a person closed as a false alarm and that has raised nothing yet; empty text: none."""
-    found, raised = state.get(FALSE_ALARMS, f"{model}/concept_drift"), state.get(RAISED_BOUNDS, model)
-    if found is None or found.at <= since or (raised is not None and raised.incident == found.incident):
+def _wanted(state: State, model: str, version: str, since: Instant) -> str:
+    """The incident about the loss of this version, released at `since`, that a person closed as a false alarm and that has raised nothing yet; empty text: none."""
+    found, raised = state.get(FALSE_ALARMS, f"{model}/concept_drift"), state.get(RAISED_BOUNDS, f"{model}/{version}")
+    if found is None or found.opened_at <= since or (raised is not None and raised.incident == found.incident):
         return ""
     return found.incident

@@ -39,8 +39,8 @@ def bound_raised(projection: Projection, recorded: Recorded) -> None:
     """What wakes people of this version from here on."""
     event = recorded.event
     assert isinstance(event, BoundRaised)
-    row = RaisedBound(version=event.version, incident=event.incident, bound=event.bound, swing=event.swing)
-    projection.put(RAISED_BOUNDS, event.model, row)
+    row = RaisedBound(incident=event.incident, bound=event.bound, swing=event.swing)
+    projection.put(RAISED_BOUNDS, f"{event.model}/{event.version}", row)
 
 
 def features_verified(projection: Projection, recorded: Recorded) -> None:

@@ -81,10 +81,10 @@ def _closed(known: Losses, today: int) -> Losses:
     )
 
 
-def normal(losses: Losses, before: Normal) -> Normal | None:
-    """m₀ = mean + 1.645 √(φ v/n) of the losses, and φ between their days (`stats.swings`), neither below what it was. None: fewer than 200 losses."""
+def normal(losses: Losses, before: Normal) -> Normal:
+    """m₀ = mean + 1.645 √(φ v/n) of the losses, and φ between their days (`stats.swings`), neither below what it was; fewer than 200 losses change nothing."""
     if losses.n < LEAST:
-        return None
+        return before
     mean = losses.total / losses.n
     variance = max(losses.squares / losses.n - mean * mean, 0.0)
     swing = max(before.swing, _swing(losses, variance))

@@ -152,11 +152,12 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
     # the rate counts from the first label on: labels that take a month would else look rare, and their alarms come cheap
     began = state.labels_since if state.labels else since
     state = msgspec.structs.replace(state, labels=state.labels + len(losses), labels_since=began)
+    clipped = np.clip(losses, 0.0, 1.0)
     rate, bound, wakes = state.labels_per_day, _bound(state.m0), _bound(state.wakes_at)
     return msgspec.structs.replace(
         state,
-        losses=normal.add(state.losses, losses, batch.until),
-        onset=follow(state.onset, np.clip(losses, 0.0, 1.0), bound, since=since, until=batch.until),
+        losses=normal.add(state.losses, clipped.tolist(), batch.until),
+        onset=follow(state.onset, clipped, bound, since=since, until=batch.until),
         page=detectors.take(state.page, losses, bound=wakes, per_day=rate, at=batch.until, swing=state.swing),
         # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
         retrain=state.retrain

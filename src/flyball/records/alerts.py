@@ -79,7 +79,7 @@ ALERTS = Table("alert", AlertRow)
 
 class BoundRaised(Event, frozen=True, tag="bound.raised"):
     """A person closed `incident` as a false alarm, so what `version` has lost since its release is normal: m₀ and φ of the detector that wakes people are
-    `bound` and `swing` from here on, of so many `labels` with a mean loss of `loss` in [0, 1].
+    `bound` and `swing` from here on, of so many `labels` with a mean loss of `loss` in [0, 1]. Fewer than 200 leave both as they are, and M begins anew.
     """
 
     model: str
@@ -92,15 +92,14 @@ class BoundRaised(Event, frozen=True, tag="bound.raised"):
 
 
 class RaisedBound(Record, frozen=True):
-    """The newest of them."""
+    """The newest of a version."""
 
-    version: str
     incident: str
     bound: float
     swing: float
 
 
 RAISED_BOUNDS = Table("raised_bound", RaisedBound)
-"""Keyed by model."""
+"""Keyed by `model/version`."""
 
 EVENTS = (AlertMoved, BoundRaised)

@@ -158,10 +158,10 @@ MODEL_INCIDENTS = Table("model_incident", IncidentRow)
 
 
 class FalseAlarm(Record, frozen=True):
-    """The newest incident of a model's failure mode that a person closed as a false alarm."""
+    """The newest incident of a model's failure mode that a person closed as a false alarm, and when it opened, or opened again."""
 
     incident: str
-    at: Instant
+    opened_at: Instant
 
 
 FALSE_ALARMS = Table("false_alarm", FalseAlarm)
