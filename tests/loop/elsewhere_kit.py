@@ -133,7 +133,7 @@ class Watched:
     def tick(self) -> None:
         # later than the last one: while much comes, it is counted some seconds together
         self.ticks += 1
-        now = self.wired.ports.clock.now() + self.ticks * 15_000_000
+        now = self.wired.ports.clock.now() + self.ticks * 35_000_000
         tick(now, self.wired.ports)
         outside = self.wired.elsewhere()
         outside.step(self.wired.ports, now)

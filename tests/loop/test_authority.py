@@ -60,6 +60,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "BeginFallback": ({O, A}, True),
     "EndFallback": (NOBODY, True),
     "NoteDeadLoop": (NOBODY, True),
+    "RaiseBound": (NOBODY, True),
     "NoteUndone": (NOBODY, True),
     "Propose": (NOBODY, True),
     "Withdraw": (NOBODY, True),

@@ -110,6 +110,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.integration.NoteIntegration": _LOOP,
         # what is watched
         "loop.findings.Report": _LOOP,
+        "loop.normal.RaiseBound": _LOOP,
         "loop.findings.SettleIncident": Rule(frozenset(_WORKERS), routes=("ack",)),
         "loop.findings.OpenIncident": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         "loop.fallbacks.BeginFallback": _rule(*_OPERATORS, loop=True),
