@@ -285,10 +285,14 @@ class Life:
         tick(now, self.ports)
 
     def attend(self) -> None:
-        """A person closes what woke them as a false alarm, and reviews what is mitigated by itself."""
-        state = self.ports.ledger.state()
+        """A person closes what woke them as a false alarm at once, and what nobody was woken for and still stands when its root cause is due; what is mitigated
+        by itself is reviewed.
+        """
+        state, now = self.ports.ledger.state(), self._clock.now()
         for row in incidents_of(state, self.world.name):
-            if row.failure_mode == "concept_drift" and row.state != IncidentState.CLOSED:
+            if row.state == IncidentState.CLOSED:
+                continue
+            if row.failure_mode == "concept_drift" or (row.state == IncidentState.OPEN and now > row.root_cause_by):
                 self._settle(row, "resolve", "looked at: nothing was wrong")
             elif row.state == IncidentState.MITIGATED:
                 self._settle(row, "review", "", Review(what="looked at: nothing was wrong"))
