@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flyball.clock import Instant
+from flyball.monitoring.detector import DAY
 from flyball.records.base import Record
 from flyball.stats.intervals import Z_ONE_SIDED
 from flyball.stats.swings import LEAST_ROWS, LEAST_STRETCHES, upper
-
-DAY = 86_400_000_000
 
 LEAST = 200
 """Losses below which their mean says nothing of what is normal."""
