@@ -73,6 +73,22 @@ def test_an_alarm_within_a_batch_is_not_lost_when_the_batch_ends_well():
     assert 0 < found.since_n < 130
 
 
+def test_what_asks_for_a_training_asks_only_while_the_loss_is_high():
+    def follow(found, *losses):
+        for part in losses:
+            found = detectors.follow(found, part, bound=0.1, per_day=10.0, at=START)
+        return found
+
+    risen = follow(detectors.Detector(days=90), [1.0] * 30)
+    assert risen.alarmed_at == START
+    assert risen.log_m >= risen.log_a
+    whole = follow(risen, [0.0] * 300)
+    assert whole.alarmed_at == 0, "the loss has come down again: there is nothing to train for"
+    parts = follow(risen, [0.0] * 100, [], [0.0] * 200)
+    assert parts.state == pytest.approx(whole.state, abs=1e-9)
+    assert follow(whole, [1.0] * 30).alarmed_at == START
+
+
 def test_the_state_survives_json(bins):
     rng = np.random.default_rng(1)
     state = released(MonitorState(model="m"), "1.0.0", 0.2, START)
@@ -121,7 +137,7 @@ def test_a_release_starts_windows_and_detectors_anew_but_keeps_the_counts(bins):
     assert after.slabs == state.slabs
 
 
-def test_the_retraining_alarm_stands_until_an_attempt(bins):
+def test_an_attempt_ends_the_retraining_alarm(bins):
     rng = np.random.default_rng(5)
     state = released(MonitorState(model="m"), "1.0.0", 0.1, START)
     state = absorb(state, labels(rng.random(2000) < 0.4, START + DAY), bins)

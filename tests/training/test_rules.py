@@ -63,22 +63,6 @@ def test_a_cool_down_that_is_not_declared_is_ten_days_and_never_shorter_than_the
     assert asked(Retrain(), day=13, alarm="x", holdout=Span.parse("14d")) is None
 
 
-def test_an_alarm_waits_for_rows_of_the_new_world_and_a_schedule_does_not():
-    week = Span.parse("7d")
-    past = Past(T0, T0, holdout=week, onset=T0 + 20 * DAY)
-    assert past.ripe_at == T0 + 34 * DAY
-    assert Past(T0, holdout=week).ripe_at == Past(T0, onset=T0).ripe_at == 0
-
-    def at(day: float, policy: Retrain):
-        return due(policy, past, now=T0 + int(day * DAY), alarm="x", new_labels=0)
-
-    slow = Retrain(cooldown="10d")
-    assert at(33.9, slow) is None
-    assert at(34, slow).trigger == "monitor"
-    assert at(33.9, Retrain(every="30d")).trigger == "schedule"
-    assert next_due(slow, past, now=T0 + 21 * DAY) == past.ripe_at
-
-
 def test_what_an_alarm_waits_for_is_told():
     week, slow = Span.parse("7d"), Retrain(cooldown="10d", max_runs="2/60d")
 
@@ -87,8 +71,6 @@ def test_what_an_alarm_waits_for_is_told():
 
     assert at(5) == (T0 + 10 * DAY, "the cool-down since the last attempt")
     assert at(10) is None
-    assert at(21, onset=T0 + 20 * DAY).until == T0 + 34 * DAY
-    assert "too few to learn from" in at(21, onset=T0 + 20 * DAY).why
     assert at(21, runs=[T0 - 10 * DAY, T0]) == (T0 + 50 * DAY, "max_runs 2/60d")
 
 

@@ -162,7 +162,7 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
     if model.retrain is not None or not row.champion:
-        schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, kept, ports.cpu_price), now=now)
+        schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []
     return max(now, min(due))
 

@@ -128,7 +128,7 @@ def wish(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     wanted = (alarm_of(state, model, row, kept, alarm) or _wanted(state, row)) if row.champion else _unserved(state, row, now)
     found = training.due(
         model.retrain or Retrain(),
-        past_of(state, model, row, kept, ports.cpu_price),
+        past_of(state, model, row, ports.cpu_price),
         now=now,
         alarm=wanted[1] if wanted else None,
         new_labels=kept.monitor(model.name).new_labels,
@@ -157,14 +157,13 @@ def _onset(row: ModelRow, kept: Memories) -> Instant:
     return monitor.onset.at if monitor.version == row.champion else 0
 
 
-def past_of(state: State, model: Model, row: ModelRow, kept: Memories, price: Money | None) -> training.Past:
-    """What bounds the next training: the attempts so far, what they cost at this price, and since when something is wrong."""
+def past_of(state: State, model: Model, row: ModelRow, price: Money | None) -> training.Past:
+    """What bounds the next training: the attempts so far, and what they cost at this price."""
     return training.Past(
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
         runs=attempts(state, model),
         holdout=model.train.holdout_span if model.train else None,
-        onset=_onset(row, kept),
         spent=_spent(state, model, price),
     )
 
@@ -177,7 +176,7 @@ def held_back(
     if row is None or not row.champion or model.retrain is None or active_run(state, model.name) is not None:
         return None
     alarm = alarm_of(state, model, row, kept, monitoring.retrain_alarm(model, kept.monitor(model.name), now, detector=detector))
-    return training.held_back(model.retrain, past_of(state, model, row, kept, price), now=now) if alarm else None
+    return training.held_back(model.retrain, past_of(state, model, row, price), now=now) if alarm else None
 
 
 def alarm_of(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str | None) -> tuple[str, str] | None:

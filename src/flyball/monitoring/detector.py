@@ -54,6 +54,15 @@ def take(detector: Detector, losses: Sequence[float], *, bound: float, per_day: 
     return _recover(alarmed, losses[upto:], bound)
 
 
+def follow(detector: Detector, losses: Sequence[float], *, bound: float, per_day: float, at: Instant) -> Detector:
+    """Take labels as `take` does, where the alarm stands while M is at least A: it asks for what is worth its price only while the loss is still high."""
+    log_a = math.log(threshold(per_day, detector.days))
+    state, _ = feed(detector.state, np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0), bound, math.inf)
+    log_m = max(log_mean(state), 0.0)
+    alarmed_at = (detector.alarmed_at or at) if log_m >= log_a else 0
+    return msgspec.structs.replace(detector, state=state, log_m=log_m, log_a=log_a, alarmed_at=alarmed_at)
+
+
 def _recover(detector: Detector, losses: Sequence[float], bound: float) -> Detector:
     n, loss = detector.since_n + len(losses), detector.since_loss + float(sum(losses))
     if n < RECOVERY:

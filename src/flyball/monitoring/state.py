@@ -159,10 +159,7 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
         losses=normal.add(state.losses, clipped.tolist(), batch.until),
         onset=follow(state.onset, clipped, bound, since=since, until=batch.until),
         page=detectors.take(state.page, losses, bound=wakes, per_day=rate, at=batch.until, swing=state.swing),
-        # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
-        retrain=state.retrain
-        if state.retrain.alarmed_at
-        else detectors.take(state.retrain, losses, bound=bound, per_day=rate, at=batch.until),
+        retrain=detectors.follow(state.retrain, losses, bound=bound, per_day=rate, at=batch.until),
     )
 
 
@@ -248,7 +245,7 @@ def released(
         labels_tried=0,
         page=page,
         retrain=Detector(days=RETRAIN_DAYS),
-        onset=Onset(),
+        onset=state.onset.handed_on(),
         slow=Series(),
         daily=Series(),
         fast=None,

@@ -40,15 +40,13 @@ class Wait(NamedTuple):
 class Past:
     """What the next attempt follows on: moments are 0 where there was none.
 
-    `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not declared; `onset` is since
-    when the champion's loss has been above its bound. `spent` are the costs of recent runs in the budget's currency; None: there is no price in it.
+    `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not declared. `spent` are the costs of recent runs in the budget's currency; None: there is no price in it.
     """
 
     last_attempt_at: Instant = 0
     champion_at: Instant = 0
     runs: Sequence[Instant] = ()
     holdout: Span | None = None
-    onset: Instant = 0
     spent: Sequence[Spent] | None = ()
 
     @property
@@ -56,20 +54,12 @@ class Past:
         """What cool-down and schedule count from. A first training is not the policy's to start: then it is 0."""
         return self.last_attempt_at or self.champion_at
 
-    @property
-    def ripe_at(self) -> Instant:
-        """From when on an alarm is worth a training: the rows since the loss rose fill the hold-out twice, to learn from and to judge on.
-
-        Trained at once, a version would have learned the world before the change, and be judged on it too. 0 where the loss has not risen.
-        """
-        return self.onset + 2 * self.holdout if self.onset and self.holdout is not None else 0
-
 
 def due(retrain: Retrain, past: Past, *, now: Instant, alarm: str | None, new_labels: int) -> Due | None:
     """The reason to train now, or None. `alarm` says which check triggers; `new_labels` counts labels since the last attempt."""
     if not past.since or now < _open_at(retrain, past, now):
         return None
-    if alarm and now >= past.ripe_at:
+    if alarm:
         return Due("monitor", alarm)
     if retrain.every is not None and now >= past.since + retrain.every:
         return Due("schedule", f"{Span(now - past.since).brief} since the last attempt, every {retrain.every}")
@@ -84,8 +74,6 @@ def next_due(retrain: Retrain, past: Past, *, now: Instant) -> Instant | None:
         return None
     opens = _open_at(retrain, past, now)
     due_at = None if retrain.every is None else max(opens, past.since + retrain.every)
-    # an alarm may stand already: what holds it back ends by time alone
-    opens = max(opens, past.ripe_at)
     if due_at is not None:
         waits = retrain.when or retrain.new_labels is not None
         return min(opens, due_at) if waits and opens > now else due_at
@@ -95,10 +83,8 @@ def next_due(retrain: Retrain, past: Past, *, now: Instant) -> Instant | None:
 def held_back(retrain: Retrain, past: Past, *, now: Instant) -> Wait | None:
     """What an alarm that stands now waits for; None: nothing."""
     opens = _open_at(retrain, past, now)
-    if max(opens, past.ripe_at) <= now:
+    if opens <= now:
         return None
-    if past.ripe_at >= opens:
-        return Wait(past.ripe_at, "until then the rows since the change are too few to learn from and to be judged on")
     if opens == past.since + cooldown(retrain, past.holdout):
         return Wait(opens, "the cool-down since the last attempt")
     if retrain.budget is not None and opens == _affordable_at(retrain.budget, past, now):
