@@ -450,9 +450,9 @@ def test_a_busy_log_is_counted_in_one_go_and_nothing_of_it_is_lost(tmp_path, log
         batch, cursor = live.since(cursor, log.us(begin + second + 0.9), {"m": QUIET})
         found.append(told(batch))
     assert found == [1_200, *[0] * 11]
-    # what is left is counted within thirty seconds, whether or not more comes
-    early, cursor = live.since(cursor, log.us(begin + 30), {"m": QUIET})
-    last, _ = live.since(cursor, log.us(begin + 31), {"m": QUIET})
+    # what is left is counted when the minute is over, whether or not more comes
+    early, cursor = live.since(cursor, log.us(begin + 59), {"m": QUIET})
+    last, _ = live.since(cursor, log.us(begin + 60.1), {"m": QUIET})
     assert (told(early), told(last)) == (0, 11 * 1_200)
 
 
@@ -463,6 +463,16 @@ def test_a_minute_that_closed_is_counted_at_once(tmp_path, log):
     early, cursor = live.since(cursor, log.us(begin - 1), {"m": QUIET})
     last, _ = live.since(cursor, log.us(begin + 0.1), {"m": QUIET})
     assert (told(early), told(last)) == (0, 1_200)
+
+
+def test_a_very_busy_log_waits_for_no_minute(tmp_path, log):
+    live, begin = LiveEvidence(tmp_path), minute(log)
+    _, cursor = live.since(Cursor(), log.us(begin), {"m": QUIET})
+    answered(log, begin, 4_000)
+    early, cursor = live.since(cursor, log.us(begin + 2), {"m": QUIET})
+    answered(log, begin + 2, 60_000)
+    last, _ = live.since(cursor, log.us(begin + 40), {"m": QUIET})
+    assert (told(early), told(last)) == (0, 64_000), "eight megabytes at most are left unread"
 
 
 def test_a_quiet_log_is_read_at_once_and_so_is_one_of_a_rollout(tmp_path, log):

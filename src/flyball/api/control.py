@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from flyball.api.heap import Heap
 from flyball.api.service import Service
 from flyball.api.voice import Voice
 from flyball.clock import Instant
@@ -55,6 +56,7 @@ class Control:
         self._outcomes = wired.outcomes()
         self._feedback = wired.feedback()
         self._compiled: Compilation | None = None
+        self._heap = Heap()
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
         self._looked = False
@@ -82,6 +84,7 @@ class Control:
                     seen, next_tick = size, now + settings.tick_ms * 1000
                     self._pass(now)
                     seen = ports.ledger.size()
+                    self._heap.look(time.monotonic())
                 else:
                     reconcile_routes(ports)
             except (Unavailable, OSError) as error:

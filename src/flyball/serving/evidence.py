@@ -37,10 +37,10 @@ _SLACK = 3_600_000_000
 _AT_ONCE = 2 << 20
 """Bytes of a log that are read together: its frames are gone through field by field, and more of them would be fetched from memory each time."""
 
-_BUSY, _PATIENCE, _MOST_UNREAD = 64 << 10, 30_000_000, 8 << 20
-"""A log that has grown by less than so many bytes is read at once. A busier one waits for so many µs, or bytes, or the end of a minute, where no rollout is
+_BUSY, _MOST_UNREAD = 64 << 10, 8 << 20
+"""A log that has grown by less than so many bytes is read at once. A busier one waits for the end of the minute, or for so many bytes, where no rollout is
 under way: what rows cost when they are counted together is a tenth of what they cost a second at a time. What is judged by closed minutes (objectives, contracts,
-volume) loses nothing by it, and all else is told half a minute later at most; a rollout alone decides within seconds."""
+volume) loses nothing by it, and all else is told within a minute; a rollout alone decides within seconds."""
 
 
 class LiveEvidence:
@@ -84,7 +84,7 @@ class LiveEvidence:
 
     def _can_wait(self, until: Instant, watches: dict[str, Watch]) -> bool:
         """Whether what has come can be counted with what comes next. A segment that is finished is read: it is sealed after that."""
-        if self._last is None or until - self._last.until >= _PATIENCE or until // MINUTE != self._last.until // MINUTE:
+        if self._last is None or until // MINUTE != self._last.until // MINUTE:
             return False
         if self._folders.keys() != watches.keys():
             return False

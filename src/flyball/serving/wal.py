@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -173,18 +172,21 @@ def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_
     )
 
 
-def sound(data: bytes, start: int = 0, most: int = sys.maxsize) -> list[int]:
-    """Where each of the whole, sound frames from `start` on ends, `most` of them."""
-    size, unpack, position = len(data), _PREFIX.unpack_from, start
+def sound(data: bytes, start: int = 0) -> list[int]:
+    """Where each of the whole, sound frames from `start` on ends."""
+    unpack, position, last = _PREFIX.unpack_from, start, len(data) - 8
     ends: list[int] = []
     # all that a busy log is read by passes here, frame by frame: a copy of a frame costs less than a view of it
-    while position + 8 <= size and len(ends) < most:
+    while position <= last:
         length, check = unpack(data, position)
         begin = position + 8
         position = begin + length
-        if length > _LARGEST_FRAME or position > size or crc32(data[begin:position]) != check:
+        if crc32(data[begin:position]) != check:
             break
         ends.append(position)
+    if ends and ends[-1] > len(data):
+        # the checksum of a part of it is as good as that of the whole by chance
+        ends.pop()
     return ends
 
 
@@ -198,8 +200,9 @@ def read_header(path: Path) -> tuple[Header, int] | None:
         raise Corrupt(
             f"{path.name} is not a prediction log segment of this version", why=f"it starts with {data[:8]!r}", fix="move it away"
         )
-    ends = sound(data, len(MAGIC), 1)
-    return (_header_decoder.decode(data[len(MAGIC) + 8 : ends[0]]), ends[0]) if ends else None
+    begin = len(MAGIC)
+    ends = sound(data[: begin + _first_length(data[begin:])], begin)
+    return (_header_decoder.decode(data[begin + 8 : ends[0]]), ends[0]) if ends else None
 
 
 class Stretch(NamedTuple):

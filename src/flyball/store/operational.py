@@ -15,8 +15,7 @@ class Operational:
 
     def load(self, key: str) -> bytes | None:
         """The bytes last saved under `key`, or None. Raises Unavailable."""
-        with self._database.reading() as connection:
-            row = connection.execute(self._database.sql.operational_get, (key,)).fetchone()
+        row = self._database.first(self._database.sql.operational_get, (key,))
         return None if row is None else bytes(row[0])
 
     def load_all(self, keys: Sequence[str]) -> dict[str, bytes | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -124,6 +124,8 @@ class Database:
         self._pool = QueuePool(backend.connect, pool_size=_KEPT, max_overflow=-1, reset_on_return=None)
         self._lock = threading.RLock()
         self._held: Any = None
+        self._asks = threading.Lock()
+        self._asking: Any = None
 
     @classmethod
     def open(cls, url: str | Path, *, durable: bool = True, base: Path = Path()) -> Database:
@@ -205,6 +207,34 @@ class Database:
             finally:
                 _give_back(held, self.backend)
 
+    def first(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """The first row of one query, or None. It is of one moment by itself, so no transaction is begun: for what is asked many times a second."""
+        with self._explained():
+            if not self._asks.acquire(blocking=False):
+                with self.reading() as connection:
+                    return connection.execute(sql, parameters).fetchone()
+            try:
+                return self._ask(sql, parameters)
+            finally:
+                self._asks.release()
+
+    def _ask(self, sql: str, parameters: Sequence[Any]) -> Any:
+        if self._asking is not None:
+            try:
+                return self._asking.execute(sql, parameters).fetchone()
+            except self.backend.errors:
+                # one that broke while nothing was asked is replaced
+                self._asking.close()
+                self._asking = None
+        connection = self.backend.connect()
+        try:
+            found = connection.execute(sql, parameters).fetchone()
+        except self.backend.errors:
+            connection.close()
+            raise
+        self._asking = connection
+        return found
+
     def reader(self) -> Reader:
         """A read transaction that lasts as long as the object."""
         with self._explained():
@@ -222,6 +252,10 @@ class Database:
                 self._held.close()
             self._held = None
             self._pool.dispose()
+        with self._asks:
+            if self._asking is not None:
+                self._asking.close()
+            self._asking = None
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
