@@ -16,7 +16,7 @@ from flyball.records.base import Record
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
-from flyball.stats.drift import FLOORS, TESTS, ColumnTest, Level, Test, Tested, fast_enough, level, of_weekday
+from flyball.stats.drift import FLOORS, TESTS, Level, Test, Tested, fast_enough, level, of_weekday
 
 Pace = Literal["slow", "fast", "day"]
 Key = tuple[str, str]
@@ -238,7 +238,7 @@ def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], 
         return trails
     sides = [list(_comparable(window, reference, pace)) for window, _ in windows]
     tested = Tested.of([side for some in sides for side in some], fast=pace == "fast")
-    asked = tested.asked.tolist()
+    asked, effects = tested.asked.tolist(), tested.effect.tolist()
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
     # of hundreds of slices most never have anything to tell: those that have a trail, or hit now
     sliced = {key[:3] for key in kept if key[1] and key[3] == pace}
@@ -248,14 +248,15 @@ def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], 
         first, end = end, end + len(some)
         reached = tested.hits(first, end)
         sliced |= {(bins.column, bins.slice, TESTS[kind]) for place, kind in reached if (bins := some[place - first][0]).slice}
-        for place, (bins, counts) in enumerate(some, first):
+        for place, (bins, _) in enumerate(some, first):
             for kind, name in enumerate(TESTS) if sliced or not bins.slice else ():
                 key = (bins.column, bins.slice, name)
                 if asked[place][kind] and (not bins.slice or key in sliced):
-                    steps.setdefault(key, []).append(_Step(tested.test(place, kind, reached.get((place, kind), "none")), bins, counts, at))
+                    steps.setdefault(key, []).append(_Step(place, reached.get((place, kind), "none"), effects[place][kind], at))
     for key, some_steps in steps.items():
         column, part, name = key
-        kept[*key, pace] = _follow(kept.get((*key, pace)) or Trail(column=column, test=name, pace=pace, slice=part), some_steps)
+        before = kept.get((*key, pace)) or Trail(column=column, test=name, pace=pace, slice=part)
+        kept[*key, pace] = _follow(before, some_steps, tested, TESTS.index(name))
     return tuple(kept[key] for key in sorted(kept))
 
 
@@ -268,29 +269,30 @@ def _comparable(window: Window, reference: Reference, pace: Pace) -> Iterator[tu
 
 
 class _Step(NamedTuple):
-    """One test of a window, and what was compared."""
+    """One test of a window that ended `at`: the place of what was compared among all that was tested, and what it came to."""
 
-    test: ColumnTest
-    bins: Bins
-    counts: InputCounts
+    place: int
+    level: Level
+    effect: float
     at: Instant
 
 
-def _follow(trail: Trail, steps: Sequence[_Step]) -> Trail:
-    """Carry a trail through the windows of which these are the tests, one at least."""
+def _follow(trail: Trail, steps: Sequence[_Step], tested: Tested, kind: int) -> Trail:
+    """Carry a trail through the windows of which these are the tests of one kind, one at least."""
     before, said, seen, effects = trail.verdict, trail.verdict, trail.hits, trail.effects
     for step in steps:
-        seen, effects, before = (*seen, step.test.level)[-3:], (*effects, step.test.effect)[-3:], said
-        said = verdict(before, step.test.test, seen, effects)
+        seen, effects, before = (*seen, step.level)[-3:], (*effects, step.effect)[-3:], said
+        said = verdict(before, trail.test, seen, effects)
     last = steps[-1]
-    found = cause(last.bins, last.counts, last.test) if last.test.level != "none" or before != "none" else None
+    test = tested.test(last.place, kind, last.level)
+    found = cause(*tested.columns[last.place], test) if last.level != "none" or before != "none" else None
     return msgspec.structs.replace(
         trail,
         hits=seen,
         effects=effects,
         verdict=said,
-        p=last.test.p,
-        n=last.test.n,
+        p=test.p,
+        n=test.n,
         value=found.value if found else "",
         how=found.how if found else "",
         at=last.at,
