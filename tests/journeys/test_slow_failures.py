@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from flyball.clock import Span
+from flyball.loop.memory import load
+from flyball.monitoring.volume import volume_findings
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.incidents import INCIDENTS
 from flyball.records.training import RUNS, RunQueued, RunState
@@ -108,6 +110,21 @@ def test_a_bank_that_nobody_breaks_has_no_incident_in_a_day(bank: Bank, hours: H
     assert bank.share_ok(15) == 1.0
     # nor is it quiet for want of data
     bank.wait(lambda: "all monitors are quiet" in bank.typed("monitor", "credit"), "a monitor lacks data")
+
+
+@minutes
+def test_a_bank_that_nobody_breaks_has_no_incident_in_nine_days(bank: Bank, hours: Hours) -> None:
+    """Until what needs a week has judged as well: windows of a week, and whether requests arrive as they did a week before."""
+    passes(bank, hours, "9d", "1h")
+    bank.quiet()
+    assert bank.share_ok(15) == 1.0
+    bank.wait(lambda: "all monitors are quiet" in bank.typed("monitor", "credit"), "a monitor lacks data")
+    with bank.project.opened() as wired:
+        kept = load(wired.ports.memory)
+    monitor = kept.monitor("credit")
+    assert {trail.column for trail in monitor.trails if trail.pace == "slow" and trail.windows} >= {"amount", "prediction"}
+    arrive = list(volume_findings(monitor.arrivals, int(hours.now() * 1e6), kept.heard))
+    assert [(one.severity, one.standing) for one in arrive] == [("none", "settled")], arrive
 
 
 def test_a_column_that_callers_rename(bank: Bank, hours: Hours) -> None:
