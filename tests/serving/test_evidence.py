@@ -594,3 +594,13 @@ def test_the_rows_of_a_request_of_a_ranking_are_a_list(tmp_path, log):
     assert (quality.ranked["ndcg_at_10"].n, quality.ranked["ndcg_at_10"].empty) == (4, 0)
     assert quality.ranked["ndcg_at_10"].total == pytest.approx(3 / math.log2(3) + 1)
     assert {one.slice for one in batch.quality} == {"", "day=1"}
+
+
+def test_of_two_labels_in_one_request_the_later_counts_whatever_else_they_say(log, tmp_path):
+    moment = log.mono + 2 * 10**9
+    log.scored("a", 1)
+    log.writer.append(
+        [wal.label_frame("m", "a", value, 0, now_ns=moment, attributes=told) for value, told in ((0, {"sex": "f"}), (1, None))]
+    )
+    batch, _ = LiveEvidence(tmp_path).since(Cursor(), log.us(60), {"m": WATCH})
+    assert [(one.labelled, one.correct) for one in batch.quality if not one.slice] == [(1, 1)]
