@@ -24,7 +24,7 @@ RECOVERY = 200
 class Detector(Record, frozen=True):
     """An e-detector whose false alarms come at most once in the labels of `days` days. `alarmed_at` 0: no alarm stands.
 
-    After an alarm M starts again at 0; `since_n` and `since_loss` count the labels of the present look for a recovery.
+    Of one that is carried on by `take` M starts again at 0 after an alarm; `since_n` and `since_loss` count the labels of the present look for a recovery.
     """
 
     days: int
