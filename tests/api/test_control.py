@@ -68,3 +68,17 @@ def test_a_control_plane_whose_supervisor_died_before_it_began_does_not_stay(roo
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def test_whatever_ends_the_loop_ends_the_children_that_look_beside_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(root) as wired:
+        own = Control(wired, watch=False)
+
+        def lost(_now: int) -> None:
+            raise Conflict("another loop has taken over", code="fenced")
+
+        monkeypatch.setattr(own, "_pass", lost)
+        with pytest.raises(Conflict, match="another loop"):
+            own.run()
+        looks = (own._estimating, own._outcomes, own._feedback)
+        assert all(look._child._over for look in looks), "one that is begun now is ended at once"

@@ -13,6 +13,8 @@ import pytest
 from flyball.api.control import Control
 from flyball.data.erasures import present
 from flyball.governance.authority import LOOP
+from flyball.loop import children
+from flyball.loop.broken import broken_findings
 from flyball.loop.domain_child import Answer, Task, compare, reference_rows
 from flyball.loop.estimates import NoteEstimate, decide_note_estimate
 from flyball.loop.estimating import Due, Estimating, made_of
@@ -275,3 +277,25 @@ def test_the_control_plane_drives_it_and_goes_on_where_it_fails(loans: Loans, ca
         control._estimate(now + 3 * DAY)
         assert wired.ledger.state().get(ESTIMATES, "loan") == row
     assert "performance is not estimated: " in capfd.readouterr().err
+
+
+def test_where_the_childs_comparison_fails_what_counts_tell_is_estimated_and_its_monitor_is_broken(loans: Loans) -> None:
+    with loans.opened() as wired:
+        loans.ask(wired, drawn(np.random.default_rng(13), 300))
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        ports, estimating = wired.acting(LOOP), wired.estimating()
+        now = ports.clock.now() + 2 * DAY
+        estimating._child = children.Held(patience_s=0.0)
+        estimating.step(ports, now)
+        estimating.finish(ports, now)
+        row = wired.ledger.state().get(ESTIMATES, "loan")
+        assert row is not None
+        assert (row.newest.n, row.newest.apart) == (300, None)
+        assert "took more than 0 s" in row.newest.unseen
+        [found] = broken_findings(ports.memory, "loan")
+        assert (found.monitor, found.standing) == (ESTIMATED, "broken")
+        estimating._child = children.Held()
+        estimating.step(ports, now + DAY)
+        estimating.finish(ports, now + DAY)
+        assert list(broken_findings(ports.memory, "loan")) == []

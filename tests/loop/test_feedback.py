@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.loop import children, feedback_child
 from flyball.loop.aside import LATER
+from flyball.loop.broken import broken_findings
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.incidents import INCIDENTS
@@ -260,3 +262,79 @@ def test_a_version_that_could_not_be_looked_at_is_looked_at_an_hour_later(loans:
         feedback.step(ports, now + int(LATER))
         feedback.finish(ports, now + int(LATER))
         assert list(feedback._due(ports, now + 3 * int(LATER))) == [], "it was looked at"
+
+
+def broken(loans: Loans) -> list[tuple[str, AlertState, str]]:
+    with loans.opened() as wired:
+        rows = [row for key, row in wired.ledger.state().scan(ALERTS, "loan/") if key.endswith("/broken")]
+        return [(row.monitor, row.state, row.finding.why) for row in rows]
+
+
+def test_a_look_that_raises_breaks_its_monitor_alone_until_one_ends_as_it_should(
+    loans: Loans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed(loans, drawn(np.random.default_rng(8), 300))
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    # every child that looks is one whose comparison has a defect
+    defect = "import flyball.evaluation.feedback as own\nown.examine = lambda *_, **__: [][0]\n"
+    (tmp_path / "defect").mkdir()
+    (tmp_path / "defect" / "sitecustomize.py").write_text(defect)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "defect"), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        with loans.opened() as wired:
+            ports, feedback = wired.acting(LOOP), wired.feedback()
+            now = ports.clock.now()
+            feedback.step(ports, now)
+            with pytest.raises(children.Unforeseen, match="was not looked at") as caught:
+                feedback.finish(ports, now)
+            assert "IndexError: list index out of range (feedback_child.py:" in caught.value.why
+            assert list(feedback._due(ports, now + int(LATER) // 2)) == [], "it is not begun again at once"
+        assert loans.call("tick").code == 3
+    [(monitor, state, why)] = broken(loans)
+    assert (monitor, state) == ("it does not learn its own answers", AlertState.BROKEN)
+    assert "the monitor itself failed: IndexError: list index out of range" in why
+    assert "broken" in loans.shown("monitor", "loan")
+    for _ in range(2):
+        assert loans.call("tick").code == 0
+    assert [each[1] for each in broken(loans)] == [AlertState.RESOLVED]
+
+
+def test_what_the_looks_own_thread_raises_is_told_as_well(loans: Loans, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed(loans, drawn(np.random.default_rng(8), 300))
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    with loans.opened() as wired:
+        ports, feedback = wired.acting(LOOP), wired.feedback()
+        now = ports.clock.now()
+
+        def panic(*_: object) -> FeedbackExamined:
+            raise pl.exceptions.PanicException("index out of bounds")
+
+        monkeypatch.setattr(feedback, "_look", panic)
+        feedback.step(ports, now)
+        with pytest.raises(children.Unforeseen, match=r"the look at loan/1\.1\.0 failed"):
+            feedback.finish(ports, now)
+        [found] = broken_findings(ports.memory, "loan")
+        assert (found.standing, found.monitor) == ("broken", "it does not learn its own answers")
+        assert "PanicException: index out of bounds" in found.why
+
+
+def test_what_was_found_is_kept_when_the_store_can_again(loans: Loans, monkeypatch: pytest.MonkeyPatch) -> None:
+    with loans.opened() as wired:
+        rows = answered(loans, wired, drawn(np.random.default_rng(2), 300))
+    fed(loans, rows)
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    with loans.opened() as wired:
+        ports, feedback = wired.acting(LOOP), wired.feedback()
+        now = ports.clock.now()
+
+        def full(*_: object) -> None:
+            raise Unavailable("the disk is full")
+
+        feedback.step(ports, now)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(ports.ledger), "execute", full)
+            with pytest.raises(Unavailable, match="the disk is full"):
+                feedback.finish(ports, now)
+        assert wired.ledger.state().get(FEEDBACKS, "loan/1.1.0") is None
+        feedback.step(ports, now)
+        assert wired.ledger.state().get(FEEDBACKS, "loan/1.1.0") is not None

@@ -8,12 +8,14 @@ from collections import Counter
 import msgspec
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.evaluation.counts import Folder
 from flyball.records.evidence import Bins, Cursor, Watch
 from flyball.records.serving import SegmentRow
-from flyball.serving import sealer, wal
+from flyball.serving import evidence, sealer, wal
 from flyball.serving.evidence import LiveEvidence
 from flyball.store.blobs import LocalBlobs
 
@@ -604,3 +606,76 @@ def test_the_rows_of_a_request_of_a_ranking_are_a_list(tmp_path, log):
     assert (quality.ranked["ndcg_at_10"].n, quality.ranked["ndcg_at_10"].empty) == (4, 0)
     assert quality.ranked["ndcg_at_10"].total == pytest.approx(3 / math.log2(3) + 1)
     assert {one.slice for one in batch.quality} == {"", "day=1"}
+
+
+def test_of_two_labels_in_one_request_the_later_counts_whatever_else_they_say(log, tmp_path):
+    moment = log.mono + 2 * 10**9
+    log.scored("a", 1)
+    log.writer.append(
+        [wal.label_frame("m", "a", value, 0, now_ns=moment, attributes=told) for value, told in ((0, {"sex": "f"}), (1, None))]
+    )
+    batch, _ = LiveEvidence(tmp_path).since(Cursor(), log.us(60), {"m": WATCH})
+    assert [(one.labelled, one.correct) for one in batch.quality if not one.slice] == [(1, 1)]
+
+
+NUMBERS = st.one_of(st.floats(), st.integers(-(2**63), 2**63 - 1), st.sampled_from([2**53 + 1, -0.0, math.inf, math.nan, None]))
+TEXTS = st.one_of(st.text(max_size=6), st.sampled_from(["", "\0", "a\0", "é" * 20, "x" * 64, "y" * 65, "z" * 256, None]))
+TIMES = st.sampled_from([1_000_000, 2_000_000, 2_000_400, 3_000_000, 70_000_000_000])
+
+
+def written(kind, request, at, version, role, key, row, value, score, marks):
+    if kind == "label":
+        return wal.label_frame("m", request, value, 0, now_ns=at, attributes=marks if marks and "sex" in marks else None)
+    return wal.frame(
+        kind,
+        request,
+        picked_ns=at,
+        answered_ns=at + 3_000,
+        version=f"m@{version}",
+        role=role,
+        key_hash=key,
+        rows=1,
+        packed_input=pack([list(row)]),
+        packed_output=pack([[value, score]]),
+        marks=marks,
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            written,
+            st.sampled_from(["answer", "answer", "shadow", "label", "label"]),
+            st.sampled_from(["a", "b", "é", "x" * 300]),
+            TIMES,
+            st.sampled_from(["1.0.0", "1.1.0"]),
+            st.sampled_from(["champion", "challenger", "shadow"]),
+            st.sampled_from(["", "k" * 32]),
+            st.tuples(NUMBERS, TEXTS),
+            st.sampled_from([0, 1, 1.0, True, None]),
+            st.one_of(st.floats(0, 1), st.sampled_from([0, 1, None])),
+            st.sampled_from([None, None, {"ro": "ro", "w": 5_000}, {"fb": "champion"}, {"sex": "f"}, {}]),
+        ),
+        max_size=20,
+        # one request is answered once
+        unique_by=lambda one: one if b"label" in one[8:16] else wal.record(memoryview(one)[8:], 0).request_id,
+    )
+)
+def test_what_is_read_as_columns_counts_as_what_is_read_record_by_record(frames):
+    watch = msgspec.structs.replace(
+        WATCH, reads=("x",), bins=(Bins(column="x", kind="numeric", edges=(0.0,), counts=(5, 5), nulls=0, n=10),)
+    )
+    found = []
+    for as_columns in (True, False):
+        data = b"".join(frames)
+        stretch = wal.Stretch(data, wal.sound(data), 0, len(data))
+        intake = evidence._Intake({f"m@{version}": ("x", "day") for version in ("1.0.0", "1.1.0")}, {"m": watch})
+        if as_columns:
+            intake.take_stretch(stretch)
+        else:
+            intake.take(stretch.records())
+        folder = Folder(watch)
+        intake.into({"m": folder})
+        found.append(repr([folder.take(until) for until in (2_000, 60 * S, 600 * S)]))
+    assert found[0] == found[1]

@@ -93,11 +93,20 @@ def test_frames_that_say_more_than_an_answer_are_handed_back() -> None:
 
 
 def test_a_label_with_more_than_its_time_is_handed_back() -> None:
-    frames = [wal.label_frame("m", "a", 1, 7, now_ns=1_000), wal.label_frame("m", "b", 1, 7, now_ns=1_000, attributes={"sex": "f"})]
+    frames = [wal.label_frame("m", "a", 1, 7, now_ns=1_000), wal.label_frame("m", "b", 1, 7, now_ns=9_000, attributes={"sex": "f"})]
     answers, labels, rest = plain.split(stretch(frames))
     assert answers == []
     assert [group.ids.to_list() for group in labels] == [["a"]]
     assert rest == [1]
+
+
+def test_labels_of_one_moment_stay_in_their_order() -> None:
+    """One request may have two labels of one row; the later counts."""
+    first = wal.label_frame("m", "a", 0, 7, now_ns=5_001_000, attributes={"sex": "f"})
+    second, apart = (wal.label_frame("m", "a", 1, 7, now_ns=at) for at in (5_001_900, 5_002_000))
+    _, labels, rest = plain.split(stretch([first, second, apart]))
+    assert rest == [0, 1]
+    assert [(group.ids.to_list(), group.output[0].to_list(), group.frames.tolist()) for group in labels] == [(["a"], [1], [2])]
 
 
 def frame(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.stats import edetector
+from flyball.stats.betting import log_growth
 from flyball.stats.intervals import wilson_bound
 
 
@@ -132,3 +133,16 @@ def test_thinned_evidence_grows_by_at_most_one_a_row_on_average(losses, bound, s
 def test_thinning_by_less_than_one_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         edetector.feed(edetector.START, [0.5], 0.5, 1.0, 0.9)
+
+
+def test_evidence_that_is_held_is_what_label_by_label_gives_however_it_is_cut():
+    rng = np.random.default_rng(4)
+    for high, low in ((0.5, 0.02), (0.2, 0.1), (0.3, 0.3)):
+        values = np.concatenate([rng.random(700) < high, rng.random(900) < low]).astype(float)
+        wanted = np.zeros(16)
+        for one in values:
+            wanted = np.logaddexp(0.0, np.minimum(log_growth(np.array([one]), 0.12)[:, 0] + wanted, 12.0))
+        assert edetector.feed_held(edetector.START, values, 0.12, 12.0) == pytest.approx(wanted.tolist(), abs=1e-9)
+        assert edetector.feed_held(
+            edetector.feed_held(edetector.START, values[:333], 0.12, 12.0), values[333:], 0.12, 12.0
+        ) == pytest.approx(wanted.tolist(), abs=1e-9)

@@ -74,6 +74,15 @@ class Control:
 
     def run(self) -> None:
         """Tick each `tick_ms`, and at once when somebody else's command changed the ledger."""
+        try:
+            self._loop()
+        finally:
+            # whatever ends the loop, what looks beside it ends as well
+            self._estimating.stop()
+            self._outcomes.stop()
+            self._feedback.stop()
+
+    def _loop(self) -> None:
         settings, ports = self._wired.settings, self._wired.ports
         seen, next_tick = -1, 0
         while not self._stopping and not self._alone:
@@ -99,9 +108,6 @@ class Control:
         # what was sent a moment ago is noted, or it is sent again
         with suppress(FlyballError):
             self._delivering.finish(ports, _LAST_S)
-        self._estimating.stop()
-        self._outcomes.stop()
-        self._feedback.stop()
 
     @property
     def _alone(self) -> bool:

@@ -15,6 +15,7 @@ from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
 from flyball.loop.besides import besides_counts
+from flyball.loop.broken import broken_findings
 from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
@@ -61,7 +62,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     budgets = budgets_of(state, model, kept.monitor(name), now)
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
     besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
-    besides += outcomes_found(ports.memory, model, kept.monitor(name).version, now)
+    besides += [*outcomes_found(ports.memory, model, kept.monitor(name).version, now), *broken_findings(ports.memory, name)]
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard)
     report(ports, model, assessment, kept)
     spends = budget_due(budgets, now) or now + IDLE

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from flyball.clock import Instant, Span
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unavailable
 from flyball.loop import children
+from flyball.loop.broken import note_broken
 from flyball.loop.ports import Ports
 
 LATER: Final = Span.parse("1h")
@@ -24,7 +25,7 @@ class Keyed(Protocol):
 
     @property
     def key(self) -> str:
-        """What it is left alone by."""
+        """What it is left alone by: its model, or `model/…`."""
         ...
 
 
@@ -33,9 +34,14 @@ Made = TypeVar("Made")
 
 
 class Aside(ABC, Generic[Due, Made]):
-    """One look at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+    """One look at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk.
+
+    A look that ends as nobody foresaw, or without an answer, breaks its monitor, and it alone; it is tried again like one that could not be made.
+    """
 
     name: ClassVar[str]
+    monitor: ClassVar[str]
+    """What is said to be broken where a look fails."""
     rest: ClassVar[Span] = Span.parse("5s")
     """How far apart looks lie at what is due."""
     often: ClassVar[Span] = LATER
@@ -45,6 +51,9 @@ class Aside(ABC, Generic[Due, Made]):
         self._thread: threading.Thread | None = None
         self._made: Made | None = None
         self._failed: FlyballError | OSError | None = None
+        self._looked = ""
+        """The model that was looked at and is not settled yet."""
+        self._unforeseen: children.Unforeseen | None = None
         self._child = children.Held()
         self._next: Instant = 0
         self._alone: dict[str, Instant] = {}
@@ -56,7 +65,7 @@ class Aside(ABC, Generic[Due, Made]):
 
     @abstractmethod
     def _look(self, due: Due, ports: Ports, now: Instant) -> Made:
-        """What is found, in the thread. Raises FlyballError, OSError."""
+        """What is found, in the thread. Raises FlyballError, OSError; whatever else it raises breaks the monitor."""
 
     @abstractmethod
     def _keep(self, ports: Ports, made: Made) -> None:
@@ -75,6 +84,7 @@ class Aside(ABC, Generic[Due, Made]):
             self._next = now + int(self.rest)
             return
         self._leave(due.key, now + int(self.often))
+        self._looked, self._unforeseen = due.key.partition("/")[0], None
         self._thread = threading.Thread(target=self._run, args=(due, ports, now), name=self.name, daemon=True)
         self._thread.start()
 
@@ -91,18 +101,32 @@ class Aside(ABC, Generic[Due, Made]):
 
     def _settle(self, ports: Ports) -> None:
         self._thread = None
+        if self._looked and (self._unforeseen or self._failed is None):
+            note_broken(ports.memory, self._looked, self.monitor, self._unforeseen.why if self._unforeseen else "")
+        self._looked = ""
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed
         made, self._made = self._made, None
-        if made is not None:
+        if made is None:
+            return
+        try:
             self._keep(ports, made)
+        except (Unavailable, OSError):
+            # a full disk or a busy store heals, and nobody would look again
+            self._made = made
+            raise
 
     def _run(self, due: Due, ports: Ports, now: Instant) -> None:
         try:
             self._made = self._look(due, ports, now)
         except (FlyballError, OSError) as error:
             self._failed = error
+        except BaseException as error:  # noqa: BLE001 - in this thread nobody else would tell; a panic of Polars is no Exception
+            self._failed = children.Unforeseen(f"the look at {due.key} failed", why=children.said_of(error))
+        if isinstance(self._failed, children.Unforeseen):
+            self._unforeseen = self._failed
+        if self._failed is not None:
             # what takes too long would be begun again with each new row
             self._leave(due.key, now + int(LATER))
 

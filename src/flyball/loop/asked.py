@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TypeVar
 import polars as pl
 
 from flyball.clock import Instant
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unavailable
+from flyball.loop.children import FAILED, NOT_NOW, said_of
 from flyball.loop.learning import log_records, segments
 from flyball.records import codec
 from flyball.records.base import Record
@@ -19,6 +21,9 @@ from flyball.records.serving import SegmentRow
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
 from flyball.store.blobs import Blobs, LocalBlobs
+
+LONGEST_S = 1_200
+"""When such a process ends in any case: whoever waits for it ends it long before, unless it was killed itself."""
 
 NICER = 10
 """How much such a process stands back: those who answer requests go first."""
@@ -39,17 +44,30 @@ def answer(
     found: Callable[[Task, Blobs], Record],
     refused: Callable[[Task, FlyballError | pl.exceptions.PolarsError], Record],
 ) -> int:
-    """Answer the task in the file that is the only argument; the exit code is 0 whenever an answer was written. refused: what is answered where
-    nothing is found.
+    """Answer the task in the file that is the only argument; the exit code is 0 where an answer was written, else what was written is why there is none
+    (`children.NOT_NOW`, `FAILED`). refused: what is answered where nothing is found.
     """
     os.nice(NICER)
-    task = codec.decode(Path(arguments[0]).read_bytes(), kind)
+    signal.alarm(LONGEST_S)
+    code, told = 0, b""
     try:
-        told = found(task, LocalBlobs(Path(task.blobs)))
+        task = codec.decode(Path(arguments[0]).read_bytes(), kind)
+        told = codec.encode(_answered(task, found, refused))
+    except (Unavailable, OSError) as error:
+        code, told = NOT_NOW, str(error).encode(errors="replace")
+    except BaseException as error:  # noqa: BLE001 - whoever asks tells it; a panic of Polars is no Exception
+        code, told = FAILED, said_of(error).encode(errors="replace")
+    sys.stdout.buffer.write(told)
+    return code
+
+
+def _answered(
+    task: Task, found: Callable[[Task, Blobs], Record], refused: Callable[[Task, FlyballError | pl.exceptions.PolarsError], Record]
+) -> Record:
+    try:
+        return found(task, LocalBlobs(Path(task.blobs)))
     except (FlyballError, pl.exceptions.PolarsError) as error:
-        told = refused(task, error)
-    sys.stdout.buffer.write(codec.encode(told))
-    return 0
+        return refused(task, error)
 
 
 class Log(Record, frozen=True):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,28 @@ from flyball.records.base import Record
 
 Answer = TypeVar("Answer", bound=Record)
 
+NOT_NOW = 3
+"""How a child ends that can answer later, and says why on its standard output."""
+
+FAILED = 70
+"""How one ends that has failed itself, and says how."""
+
 _ENVIRONMENT = ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Unforeseen(Unavailable):
+    """What was to be looked at was not: the look itself failed, or came to no end. The next may."""
+
+    title = "A look has failed"
+
+
+def said_of(error: BaseException) -> str:
+    """An error that nobody foresaw, in one line: what it is, and where in flyball it came from."""
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).startswith(("flyball.", "__main__")):
+            where = f" ({Path(frame.f_code.co_filename).name}:{line})"
+    return f"{type(error).__name__}: {str(error)[:200]}{where}"
 
 
 def start(
@@ -66,7 +88,9 @@ class Held:
         self._over = False
 
     def ask(self, module: str, task: Record, kind: type[Answer], *, failed: str) -> Answer:
-        """What the module answers to the task. Raises OSError; Unavailable, which says what has `failed`, where it ended without an answer."""
+        """What the module answers to the task. Raises OSError; Unavailable, which says what has `failed`, where it cannot answer now; Unforeseen where it
+        failed, or ended without an answer.
+        """
         with TemporaryDirectory(prefix="flyball-") as folder:
             path = Path(folder) / "task.json"
             path.write_bytes(codec.encode(task))
@@ -82,11 +106,13 @@ class Held:
                 timer.cancel()
                 end(child)
                 self._child = None
+        if child.returncode in (NOT_NOW, FAILED):
+            raise (Unavailable if child.returncode == NOT_NOW else Unforeseen)(failed, why=told.decode(errors="replace"))
         try:
             return codec.decode(told, kind)
         except msgspec.MsgspecError as error:
             why = f"the process that looks ended with {child.returncode}, or took more than {self._patience_s:.0f} s"
-            raise Unavailable(failed, why=why) from error
+            raise Unforeseen(failed, why=why) from error
 
     def kill(self) -> None:
         """End it, and each that is begun after: it would outlive this process."""

@@ -17,6 +17,7 @@ from flyball.declare.model import Model
 from flyball.errors import Unavailable
 from flyball.evaluation.counts_answered import DAY
 from flyball.loop.aside import Aside
+from flyball.loop.children import Unforeseen
 from flyball.loop.domain_child import Answer, Task
 from flyball.loop.estimates import NoteEstimate, decide_note_estimate
 from flyball.loop.memory import load
@@ -60,6 +61,7 @@ class Estimating(Aside[Due, PerformanceEstimated]):
     """Estimates one model at a time."""
 
     name = "estimate"
+    monitor = estimates.ESTIMATED
     rest = Span.parse("1m")
 
     def __init__(self, log: Path, blobs: Path, sealed: Callable[[], Iterable[SegmentRow]], *, on: bool = True) -> None:
@@ -131,6 +133,9 @@ class Estimating(Aside[Due, PerformanceEstimated]):
         try:
             return self._child.ask("flyball.loop.domain_child", task, Answer, failed="rows are not compared")
         except Unavailable as error:
+            if isinstance(error, Unforeseen):
+                # what counts tell is estimated all the same
+                self._unforeseen = error
             return Answer(why=error.why)
 
 

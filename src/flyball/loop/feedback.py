@@ -18,9 +18,10 @@ from flyball.errors import Corrupt, FlyballError, NotFound
 from flyball.ledger.bounds import clipped, named
 from flyball.loop.aside import LATER, Aside
 from flyball.loop.asked import Log
+from flyball.loop.broken import note_broken
 from flyball.loop.feedback_child import Answering, Task
 from flyball.loop.ports import Ports
-from flyball.monitoring.feedback import FAILURE, feedback_findings
+from flyball.monitoring.feedback import FAILURE, OWN, feedback_findings
 from flyball.records.alerts import ALERTS, AlertRow, AlertState, Finding
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
@@ -83,6 +84,7 @@ class Feedback(Aside[Task, FeedbackExamined]):
     """Looks at one version at a time."""
 
     name = "feedback"
+    monitor = OWN
 
     def __init__(self, log: Path, blobs: Path, sealed: Callable[[], Iterable[SegmentRow]]) -> None:
         """log, blobs: folders; sealed: the segments that became Parquet."""
@@ -91,10 +93,10 @@ class Feedback(Aside[Task, FeedbackExamined]):
         self._done: set[str] = set()
 
     def _keep(self, ports: Ports, made: FeedbackExamined) -> None:
-        self._done.add(f"{made.model}/{made.version}")
         command = NoteFeedback(id=ports.clock.new_id("cmd"), actor=ACTOR, found=made)
         if decide_note_feedback(ports.ledger.state(), command, ports.clock.now()):
             ports.ledger.execute(command, decide_note_feedback)
+        self._done.add(f"{made.model}/{made.version}")
 
     def _due(self, ports: Ports, now: Instant) -> Iterator[Task]:
         state = ports.ledger.state()
@@ -114,6 +116,7 @@ class Feedback(Aside[Task, FeedbackExamined]):
             if task is not None:
                 yield task
             else:
+                note_broken(ports.memory, name, self.monitor, "")
                 self._done.add(key)
 
     def _about(self, ports: Ports, state: State, version: VersionRow, now: Instant) -> Task | None:

@@ -46,6 +46,9 @@ REOPEN: Final = Span.parse("7d")
 KEPT: Final = Span.parse("100d")
 """How long days are kept."""
 
+COUNTED: Final = "business outcomes are counted"
+"""What is told as broken where they cannot be."""
+
 _OUTCOMES: Final = "outcomes/"
 
 
@@ -99,6 +102,7 @@ class Outcomes(Aside[_Due, OutcomesKept]):
     """Counts one model's outcomes at a time."""
 
     name = "outcomes"
+    monitor = COUNTED
     often = OFTEN
 
     def __init__(self, log: Path, blobs: Path, key: Path, sealed: Callable[[], Iterable[SegmentRow]]) -> None:

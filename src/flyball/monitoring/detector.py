@@ -13,7 +13,7 @@ import numpy as np
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.stats.edetector import START, State, feed, log_mean, threshold
+from flyball.stats.edetector import START, State, feed, feed_held, log_mean, threshold
 
 DAY = 86_400_000_000
 
@@ -21,10 +21,15 @@ RECOVERY = 200
 """Labels after an alarm that are looked at together: a mean loss of at most m₀ in them is a measured recovery."""
 
 
+HELD = 3.0
+"""So far above log A (natural) the evidence that asks for a training is held, more than log 16: uncapped, five days of a loss of .3 over a bound of .12
+took 18 days of .08 to be forgotten."""
+
+
 class Detector(Record, frozen=True):
     """An e-detector whose false alarms come at most once in the labels of `days` days. `alarmed_at` 0: no alarm stands.
 
-    After an alarm M starts again at 0; `since_n` and `since_loss` count the labels of the present look for a recovery.
+    Of one that is carried on by `take` M starts again at 0 after an alarm; `since_n` and `since_loss` count the labels of the present look for a recovery.
     """
 
     days: int
@@ -55,9 +60,11 @@ def take(detector: Detector, losses: Sequence[float], *, bound: float, per_day: 
 
 
 def follow(detector: Detector, losses: Sequence[float], *, bound: float, per_day: float, at: Instant) -> Detector:
-    """Take labels as `take` does, where the alarm stands while M is at least A: it asks for what is worth its price only while the loss is still high."""
+    """Take labels as `take` does, where the alarm stands while M, held at e³ A, is at least A: it asks for what is worth its price only while the loss is
+    still high.
+    """
     log_a = math.log(threshold(per_day, detector.days))
-    state, _ = feed(detector.state, np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0), bound, math.inf)
+    state = feed_held(detector.state, np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0), bound, log_a + HELD)
     log_m = max(log_mean(state), 0.0)
     alarmed_at = (detector.alarmed_at or at) if log_m >= log_a else 0
     return msgspec.structs.replace(detector, state=state, log_m=log_m, log_a=log_a, alarmed_at=alarmed_at)

@@ -127,15 +127,12 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return list(look())
     except (ArithmeticError, LookupError, TypeError, ValueError, FlyballError) as error:
-        return [
-            Finding(
-                monitor=name,
-                severity="warn",
-                standing="broken",
-                failure="errors",
-                why=f"the monitor itself failed: {type(error).__name__}: {str(error)[:200]}",
-            )
-        ]
+        return [broken(name, f"{type(error).__name__}: {str(error)[:200]}")]
+
+
+def broken(name: str, why: str) -> Finding:
+    """What is said of a monitor that failed: `why` it did."""
+    return Finding(monitor=name, severity="warn", standing="broken", failure="errors", why=f"the monitor itself failed: {why}")
 
 
 def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None) -> Finding:

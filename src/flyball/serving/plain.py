@@ -7,7 +7,7 @@ What is not plain, in whatever way, is handed back as it is, for records (`wal.L
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -60,6 +60,24 @@ class Group:
 
     def __len__(self) -> int:
         return self.frames.size
+
+    def only(self, kept: Flags) -> Group | None:
+        """The frames that are `kept`; None where none is."""
+        if kept.all():
+            return self
+        picks = pl.Series(np.flatnonzero(kept))
+        if picks.is_empty():
+            return None
+        return replace(
+            self,
+            ids=self.ids.gather(picks),
+            keys=self.keys.gather(picks),
+            picked_ns=self.picked_ns[kept],
+            answered_ns=self.answered_ns[kept],
+            input=[series.gather(picks) for series in self.input],
+            output=[series.gather(picks) for series in self.output],
+            frames=self.frames[kept],
+        )
 
     def at(self, shift_ns: int) -> pl.Series:
         """When each was picked, in wall time (µs)."""
@@ -122,10 +140,33 @@ def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
         frames = np.flatnonzero(begun)
         places = starts[frames]
         heads = _Heads(whole, frames, places, places + (7 if is_label else 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
-        found_groups.append(list(_groups(heads, is_label=is_label)) if frames.size else [])
-        for group in found_groups[-1]:
+        groups = list(_groups(heads, is_label=is_label)) if frames.size else []
+        if is_label and groups:
+            done = np.concatenate([group.frames for group in groups])
+            others = frames[~np.isin(frames, done)]
+            groups = _untied(groups, _moments(whole, others, starts[others], ends[others]), found.shift_ns)
+        found_groups.append(groups)
+        for group in groups:
             rest[group.frames] = False
     return found_groups[0], found_groups[1], np.flatnonzero(rest).tolist()
+
+
+def _moments(whole: Packed, frames: Places, starts: Places, ends: Places) -> Places:
+    """When these labels came (monotonic ns); none of those with an id that no plain label can have."""
+    heads = _Heads(whole, frames, starts, starts + 7, ends, np.ones(frames.size, dtype=np.bool_))
+    heads.text()
+    came = heads.whole()
+    return came[heads.good]
+
+
+def _untied(groups: list[Group], moments: Places, shift_ns: int) -> list[Group]:
+    """Labels without those that came in one moment with others that are handed back: of two for one row the later in the log counts, and nothing but
+    their order tells which it is.
+    """
+    if not moments.size:
+        return groups
+    tied = np.unique((moments + shift_ns) // 1000)
+    return [part for group in groups if (part := group.only(~np.isin((group.picked_ns + shift_ns) // 1000, tied))) is not None]
 
 
 def _groups(heads: _Heads, *, is_label: bool) -> Iterator[Group]:

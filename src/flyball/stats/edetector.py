@@ -84,9 +84,7 @@ def feed(
     while start < values.size:
         part = values[start : start + _AT_ONCE]
         sums = np.cumsum(log_growth(part, bound) / swing, axis=1)
-        # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
-        terms = np.concatenate([np.asarray(state)[:, None], -sums[:, :-1]], axis=1)
-        log_m = sums + np.logaddexp.accumulate(terms, axis=1)
+        log_m = _path(np.asarray(state), sums)
         means = np.logaddexp.reduce(log_m, axis=0) - math.log(len(GRID))
         crossed = np.flatnonzero(means >= log_threshold)
         if crossed.size == 0:
@@ -95,6 +93,49 @@ def feed(
         alarms.append(start + int(crossed[0]))
         start, state = alarms[-1] + 1, START
     return state, tuple(alarms)
+
+
+def feed_held(state: State, losses: Sequence[float] | Floats, bound: float, most: float) -> State:
+    """Take losses one label a bucket, without alarms, where log M of each bet (natural) is held at `most` at every label: what was evidence of a high loss
+    is forgotten soon after it has come down. What is held is never above what is not, so no false alarm is added; with `most` at log A + log 16 or
+    above no first alarm comes later.
+
+    The result does not depend on how a stretch of labels is cut into calls. losses, bound: as `feed`.
+
+    >>> max(feed_held(START, [1.0] * 100, 0.1, 9.0)) < 9.01
+    True
+    """
+    _check(bound)
+    values = np.asarray(losses, dtype=np.float64)
+    if values.size and not (np.min(values) >= 0 and np.max(values) <= 1):
+        raise ValueError("losses must lie in [0, 1]: divide by the cap and clip")
+    for start in range(0, values.size, _AT_ONCE):
+        sums = np.cumsum(log_growth(values[start : start + _AT_ONCE], bound), axis=1)
+        log_m = _path(np.asarray(state), sums)
+        ends = log_m[:, -1].copy()
+        for bet in np.flatnonzero(log_m.max(axis=1) > most).tolist():
+            ends[bet] = _held(log_m[bet], sums[bet], most)
+        state = tuple(np.logaddexp(0.0, ends).tolist())
+    return state
+
+
+def _path(state: Floats, sums: Floats) -> Floats:
+    """Log M of each bet after each label, (bets, n), from their `state`, (bets,), and log-likelihoods summed up, (bets, n)."""
+    # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
+    found: Floats = sums + np.logaddexp.accumulate(np.concatenate([state[:, None], -sums[:, :-1]], axis=1), axis=1)
+    return found
+
+
+def _held(log_m: Floats, sums: Floats, most: float) -> float:
+    """Log M of one bet after the last label, where its path, (n,), was held at `most`: from where it was held last it goes on as if it began there."""
+    at = np.array([np.logaddexp(0.0, most)])
+    while log_m.max() > most:
+        last = log_m.size - 1 - int(np.argmax(log_m[::-1]))
+        if last == log_m.size - 1:
+            return most
+        sums = sums[last + 1 :] - sums[last]
+        log_m = _path(at, sums[None])[0]
+    return float(log_m[-1])
 
 
 def log_mean(state: State) -> float:
