@@ -549,3 +549,10 @@ def test_counts_of_two_classes_do_not_depend_on_how_they_are_written(classes):
     folder.add(rows(ids=["a", "b"], at=0, value=[True, False], score=[0.9, 0.2]), labels(["a", "b"], S, [1, 1]))
     [quality] = folder.take(30 * S).quality
     assert (quality.tp, quality.fn, quality.scored) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(("task", "loss", "values"), [("regression", "absolute", [1.0, 2.0]), ("multiclass", "zero_one", ["a", "b"])])
+def test_a_row_without_a_value_of_a_slice_is_counted_in_the_whole(task, loss, values):
+    folder = Folder(watch(task=task, loss=loss, classes=("a", "b", "c") if task == "multiclass" else ()))
+    folder.add(rows(ids=["r0", "r1"], at=[S, 2 * S], value=values).with_columns(day=pl.Series(["x", None])), NONE)
+    assert {one.slice: one.matured for one in folder.take(100 * S).quality} == {"": 2, "day=x": 1}

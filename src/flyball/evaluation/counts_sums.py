@@ -97,7 +97,8 @@ def _sums(watch: Watch, rows: Rows, name: str, place: _Place) -> Iterator[Qualit
     everyone = bool(there.all())
 
     def kept(values: Any) -> Any:
-        return values if everyone else values[there]
+        # where no scores are kept in cells there are none of any row
+        return values if everyone or not values.size else values[there]
 
     by = groups(kept(place.keys), place.most)
     kinds = by.table(kept(rows.kinds), _KINDS)

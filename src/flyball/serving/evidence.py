@@ -363,7 +363,7 @@ class _Intake:
             )
             for name, value in zip(ROWS, fixed, strict=True):
                 columns[name].append(value)
-            columns["value"].append(None if output is None else output[0])
+            columns["value"].append(output[0] if output else None)
             if scores == (LIST,):
                 columns[LIST].append(record.request_id)
             elif scores:
