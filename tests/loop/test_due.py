@@ -17,6 +17,7 @@ from flyball.loop.advance import _next
 from flyball.loop.memory import Memories, synced
 from flyball.loop.ports import Ports
 from flyball.loop.retraining import attempts, held_back, wish
+from flyball.monitoring.detector import RECOVERY
 from flyball.monitoring.state import MonitorState
 from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -165,6 +166,33 @@ def test_only_a_version_that_flyball_is_about_to_release_holds_a_training_up(
     assert (world.due(declared, 60 * DAY) == "") is waits, "nor does it hold up an alarm"
     world.model_row(last_attempt_at=55 * DAY)
     assert world.due(declared, 60 * DAY) == "", "the cool-down holds, from the last attempt"
+
+
+def test_an_answer_that_does_not_help_is_none_once_its_own_labels_say_so() -> None:
+    world, declared = World(), model(every="300d", cooldown="1d")
+    world.see(900, 11 * DAY)
+    world.incident("retrain", 20 * DAY)
+    assert "worse" in world.due(declared, 21 * DAY)
+    world.version("1.1.0", "a" * 64, VersionState.DEPLOYED)
+    world.model_row(champion="1.1.0", champion_at=22 * DAY, last_attempt_at=21 * DAY)
+    state = IncidentState.REVIEWED
+
+    def asked(labels: int, *, alarmed: bool) -> bool:
+        world.see(labels, 23 * DAY)
+        monitor = world.kept.monitor("m")
+        page = msgspec.structs.replace(monitor.page, alarmed_at=20 * DAY if alarmed else 0)
+        world.kept = world.kept.with_monitor(msgspec.structs.replace(monitor, page=page))
+        row = world.state.get(INCIDENTS, "inc")
+        assert row is not None
+        for table, key in ((INCIDENTS, "inc"), (MODEL_INCIDENTS, "m/inc")):
+            world.state.put(table, key, msgspec.structs.replace(row, state=state))
+        return world.due(declared, 24 * DAY) != ""
+
+    assert not asked(RECOVERY - 1, alarmed=True), "it is not observed yet"
+    assert not asked(1, alarmed=False), "it has helped"
+    assert asked(0, alarmed=True)
+    state = IncidentState.CLOSED
+    assert not asked(0, alarmed=True)
 
 
 def test_judging_again_uses_up_no_run() -> None:

@@ -26,6 +26,7 @@ from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.environments import JUDGINGS, WANTED
 from flyball.records.estimates import Outcome
+from flyball.records.incidents import IncidentRow, IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
@@ -182,15 +183,25 @@ def held_back(
 def alarm_of(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str | None) -> tuple[str, str] | None:
     """What asks for a training because something is wrong: its cause, and the reason in words.
 
-    The monitors' alarm, unless it is about a champion that was replaced in this very pass; else an incident's wish. A champion that took over
-    since an incident opened is the answer to it, not yet observed.
+    The monitors' alarm, unless it is about a champion that was replaced in this very pass; else an incident's wish.
     """
     if alarm and kept.monitor(row.model).version == row.champion:
         return "monitor", alarm
     for found in incidents_of(state, model.name):
-        if found.state in LIVE and "retrain" in found.actions and row.champion_at <= max(found.opened_at, found.reopened_at):
+        if "retrain" in found.actions and _asks(found, row, kept):
             return found.incident, f"{found.incident}: {found.what}"
     return None
+
+
+def _asks(incident: IncidentRow, row: ModelRow, kept: Memories) -> bool:
+    """Whether an incident asks for a training. A champion that took over since it opened is the answer to it, until that one's own labels say that the loss
+    is as high as it was: a version that is trained soon after a change has mostly learned the world before it.
+    """
+    if row.champion_at <= max(incident.opened_at, incident.reopened_at):
+        return incident.state in LIVE
+    monitor = kept.monitor(row.model)
+    mine = incident.failure_mode == "concept_drift" and incident.state != IncidentState.CLOSED
+    return mine and monitor.version == row.champion and monitor.unanswered
 
 
 def _spent(state: State, model: Model, price: Money | None) -> list[training.Spent] | None:

@@ -12,7 +12,7 @@ from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring import normal
 from flyball.monitoring.answered import extend as extend_days
-from flyball.monitoring.detector import Detector
+from flyball.monitoring.detector import RECOVERY, Detector
 from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import Seen
 from flyball.monitoring.normal import Losses
@@ -83,6 +83,11 @@ class MonitorState(Record, frozen=True):
     def wakes_at(self) -> float:
         """m₀ of the detector that wakes people."""
         return self.page_m0 or self.m0
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the alarm that wakes people has outlived a measured look at the present champion: its own labels do not say that the loss has come down."""
+        return bool(self.page.alarmed_at) and self.labels >= RECOVERY
 
     @property
     def new_labels(self) -> int:
