@@ -38,8 +38,8 @@ _AT_ONCE = 2 << 20
 """Bytes of a log that are read together: its frames are gone through field by field, and more of them would be fetched from memory each time."""
 
 _BUSY, _MOST_UNREAD = 64 << 10, 8 << 20
-"""A log that has grown by less than so many bytes is read at once. A busier one waits for the end of the minute, or for so many bytes, where no rollout is
-under way: what rows cost when they are counted together is a tenth of what they cost a second at a time. What is judged by closed minutes (objectives, contracts,
+"""A log that has grown by less than so many bytes since the last look is read at once. A busier one waits for the end of the minute, or for so many bytes,
+where no rollout is under way: what rows cost when they are counted together is a tenth of what they cost a second at a time. What is judged by closed minutes (objectives, contracts,
 volume) loses nothing by it, and all else is told within a minute; a rollout alone decides within seconds."""
 
 
@@ -58,6 +58,8 @@ class LiveEvidence:
         self._names: dict[str, tuple[str, ...]] = {}
         self._unreadable: set[str] = set()
         self._last: Cursor | None = None
+        self._left = 0
+        """Bytes that the last look left unread."""
         self._given: Cursor | None = None
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
@@ -78,7 +80,7 @@ class LiveEvidence:
         offsets = self._read(cursor.offsets if back or self._last is None else self._last.offsets, intake, back=back)
         intake.into(self._folders)
         batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake)
-        self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
+        self._last, self._left = Cursor(until=max(until, cursor.until), offsets=offsets), 0
         self._given = None if batch.holds else cursor
         return batch, self._last
 
@@ -98,7 +100,8 @@ class LiveEvidence:
             if more > 0 and number != newest[gateway]:
                 return False
             unread += more
-        return _BUSY <= unread < _MOST_UNREAD
+        before, self._left = self._left, unread
+        return unread - before >= _BUSY and unread < _MOST_UNREAD
 
     def labels(self) -> Mapping[str, LabelTally]:
         """What became of labels since this process began, by model."""
