@@ -466,6 +466,16 @@ def test_a_minute_that_closed_is_counted_at_once(tmp_path, log):
     assert (told(early), told(last)) == (0, 1_200)
 
 
+def test_a_breach_elsewhere_is_of_the_minute_of_its_prediction(tmp_path, log):
+    elsewhere = msgspec.structs.replace(QUIET, patience=Span.parse("2d"))
+    made = log.us(-7_200)
+    log.scored("late", 1, marks={"t": [made], "cv": [{"x": "marked"}]})
+    batch, _ = LiveEvidence(tmp_path).since(Cursor(), log.us(3), {"m": elsewhere})
+    (told_of,) = batch.refusals
+    assert (told_of.minute, told_of.breaches) == (made // 60_000_000, {"marked x": 1})
+    assert {one.minute for one in batch.traffic} == {told_of.minute}, "a share of those of the same minute"
+
+
 def test_a_very_busy_log_waits_for_no_minute(tmp_path, log):
     live, begin = LiveEvidence(tmp_path), minute(log)
     _, cursor = live.since(Cursor(), log.us(begin), {"m": QUIET})

@@ -65,6 +65,13 @@ def records(gateway: Border, kind: str = "answer") -> list[wal.LogRecord]:
     return [record for record in wal.read(gateway.writer.path)[0] if record.kind == kind]
 
 
+def test_a_field_that_is_not_declared_is_left_out_and_named(gateway: Border) -> None:
+    answer = send(gateway, one(row={"amout": 12.5, "purpose": "car"}), one(id="b", row={"amount": 1.0, "purpose": "car", "amout": 2}))
+    assert answer.document == {"accepted": 2, "duplicates": 0, "refused": [], "ignored": ["amout"]}
+    many = send(gateway, one(id="c", row={"amount": 1.0, "purpose": "car"} | {f"extra {n}": n for n in range(30)}))
+    assert many.document["ignored"] == [f"extra {n}" for n in range(20)]
+
+
 def test_a_prediction_becomes_an_answer_of_the_version_that_made_it(gateway: Border) -> None:
     made = datetime.now(UTC) - timedelta(days=1)
     sent = one(time=made.isoformat(), version="2026-01", key="customer-7", latency_ms=12.5)
@@ -109,7 +116,7 @@ def test_what_breaks_its_contract_is_marked_and_never_refused(gateway: Border) -
         one(id="renamed", row={"amount": 1, "purpose_code": "car"}),
         one(id="sound"),
     )
-    assert answer.document == {"accepted": 5, "duplicates": 0, "refused": []}
+    assert answer.document == {"accepted": 5, "duplicates": 0, "refused": [], "ignored": ["purpose_code"]}
     marks = {record.request_id: (record.marks or {}).get("cv") for record in records(gateway)}
     assert marks == {
         "high": [{"amount": "marked"}],

@@ -334,13 +334,17 @@ class _Intake:
         if record.status == "fallback" or marks.get("fb") == "value":
             return
         stand_in = marks.get("fb") == "champion"
-        if "cv" in marks and record.kind == "answer" and not stand_in:
-            self._broken(model, record.at, [f"{done} {name}" for row in marks["cv"] if row for name, done in row.items()])
         key = record.key_hash or (record.request_id if record.rows > 1 else None)
         latency = None if stand_in or record.kind == "shadow_dropped" else max((record.answered_ns - record.picked_ns) // 1000, 0)
         times: list[Instant] = []
         if model in self._elsewhere:
             times, latency = marks.get("t") or [], latency if record.answered_ns else None
+        if "cv" in marks and record.kind == "answer" and not stand_in:
+            for place, row in enumerate(marks["cv"]):
+                # a share of requests is one of those of the same minutes
+                if row:
+                    at = times[place] if place < len(times) else record.at
+                    self._broken(model, at, [f"{done} {name}" for name, done in row.items()])
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]

@@ -51,7 +51,9 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One prediction: its row in signature order, what was answered (`error`: why nothing was), when, by which version, and in how many µs."""
+    """One prediction: its row in signature order, what was answered (`error`: why nothing was), when, by which version, and in how many µs. `ignored`:
+    fields of its row that are not declared.
+    """
 
     id: str
     row: Row
@@ -63,6 +65,7 @@ class Made:
     key: str | None
     latency_us: int | None
     error: str
+    ignored: tuple[str, ...] = ()
 
     def frame(self, model: str, *, now_ns: int, epoch: int, key_hash: str) -> bytes:
         """The record that goes into the log: it came now, and `marks["t"]` is when it was made. Without a latency no `answered_ns` is known."""
@@ -130,7 +133,8 @@ def read_prediction(raw: Any, model: Elsewhere, now: Instant, *, guess: bool = T
         raise BadInput(problem.what, why=problem.why, fix=problem.fix)
     own, error = _id(raw["id"]), str(raw.get("error") or "").strip()[:_LONGEST_ERROR]
     names = {field.name for field in model.signature.fields}
-    row, marks, problems = explain.check_row({name: value for name, value in raw["row"].items() if name in names}, model.signature, "row")
+    known = {name: value for name, value in raw["row"].items() if name in names}
+    row, marks, problems = explain.check_row(known, model.signature, "row")
     if problems:
         raise refuse(problems)
     value = raw.get("value")
@@ -148,6 +152,7 @@ def read_prediction(raw: Any, model: Elsewhere, now: Instant, *, guess: bool = T
         key=_key(raw.get("key")),
         latency_us=_latency(raw.get("latency_ms")),
         error=error,
+        ignored=tuple(name for name in raw["row"] if name not in names) if len(known) < len(raw["row"]) else (),
     )
 
 

@@ -18,6 +18,9 @@ _encode = msgspec.json.Encoder().encode
 _REMEMBERED = 200_000
 """Ids a gateway remembers to tell a prediction that is sent again; best effort: whoever counts takes each id once."""
 
+_MOST_IGNORED = 20
+"""Fields that are not declared, of which an answer tells: one that is misspelt is among the first."""
+
 _MOST_VERSIONS = 200
 """Versions of a model that a gateway takes while it runs: each is named in the record and in the metrics, and more are a mistake in what is sent."""
 
@@ -57,7 +60,10 @@ class Predictions:
             why = "the disk is full: what is not logged is not kept"
             raise Unavailable("no prediction was taken", why=why, fix="make room, and send them again")
         self._remember(made)
-        document = {"accepted": len(made), "duplicates": duplicates, "refused": refused}
+        ignored = dict.fromkeys(name[:80] for one in made.values() for name in one.ignored)
+        document: dict[str, Any] = {"accepted": len(made), "duplicates": duplicates, "refused": refused}
+        if ignored:
+            document["ignored"] = list(ignored)[:_MOST_IGNORED]
         return (422 if len(refused) == len(given) else 200), _encode(document)
 
     def _check_version(self, name: str, version: str) -> None:
