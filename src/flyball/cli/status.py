@@ -20,6 +20,8 @@ from flyball.errors import Corrupt, FlyballError
 from flyball.incidents.messages import next_step
 from flyball.loop import lookup
 from flyball.loop.carrying import fix_unchecked, unchecked
+from flyball.loop.findings import alerts_of
+from flyball.loop.freezes import LIVE
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
@@ -29,6 +31,7 @@ from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import latency_ms, within
 from flyball.monitoring.usage import Price
+from flyball.records.alerts import AlertState
 from flyball.records.base import Record, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS, LOOP_FILES, LoopFileRow
@@ -50,6 +53,7 @@ app = common.app()
 
 _HOUR = Span.parse("1h")
 _BAR = 10
+_FIRING = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
 _NEXT = {"act": "trains again", "propose": "asks for a training", "record": "would train"}
 """What an alarm leads to, by the model's autonomy."""
 
@@ -335,6 +339,21 @@ def _drift(each: Line) -> str:
     return f"{len(each.drift)} col" if each.drift else "none"
 
 
+def _clock(row: IncidentRow, now: Instant) -> str:
+    """What is due next of an incident, and in what time."""
+    what, at = ("mitigation", row.mitigate_by) if row.state in LIVE and row.mitigate_by else ("review", row.review_by)
+    return f"{what} due in {roughly(at - now)}" if at > now else f"{what} overdue"
+
+
+def _firing_now(state: State, row: IncidentRow) -> list[str]:
+    """What fires of the same failure mode while what the incident opened for does not any more, the first two of it."""
+    alerts = alerts_of(state, row.model) if row.model and row.alert else {}
+    firing = {key: each for key, each in alerts.items() if each.state in _FIRING and each.finding.severity == "alert"}
+    if row.alert in firing:
+        return []
+    return [each.finding.why for each in firing.values() if each.finding.failure == row.failure_mode][:2]
+
+
 def _wrong(
     out: Output,
     state: State,
@@ -346,8 +365,9 @@ def _wrong(
     kpis: dict[str, str],
 ) -> None:
     for row in incidents:
-        due = f"review due in {roughly(row.review_by - now)}" if row.review_by > now else "review overdue"
+        due = _clock(row, now)
         cause = f" ({row.cause})" if row.cause else ""
+        cause += "".join(f"; now {each}" for each in _firing_now(state, row))
         stake = f", at stake: {kpis[row.model]}" if kpis.get(row.model) else ""
         out.line(
             f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {next_step(row)}"
