@@ -178,6 +178,15 @@ def test_what_flyball_cannot_do_is_left_to_a_person(watched: Watched) -> None:
     assert list(state.scan(RUNS)) == []
 
 
+def test_a_rollback_says_who_has_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watched = Watched(tmp_path / "p")
+    watched.close()
+    assert run(["rollback", "legacy-risk", "--project", str(tmp_path / "p")]) != 0
+    said = capsys.readouterr().err
+    assert "legacy-risk is served elsewhere" in said
+    assert "take the former version back there" in said
+
+
 def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_own_week_is_over(watched: Watched) -> None:
     watched.normal()
     before = watched.row

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import grows, label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
@@ -259,6 +260,13 @@ def decide_rollback(
             fix=f"flyball rollouts abort {active.rollout} ends it, as long as it does not answer yet",
         )
     target = state.get(VERSIONS, f"{command.model}/{row.former}") if row is not None and row.former else None
+    if row is None and is_elsewhere(model):
+        return Refusal(
+            code="refused",
+            what=f"{command.model} is served elsewhere: flyball has no version of it to go back to",
+            why="whoever serves it decides which version answers",
+            fix="take the former version back there; its predictions name it, and it is watched as it was",
+        )
     if row is None or not row.champion or target is None:
         return Refusal(
             code="not-found",
