@@ -131,9 +131,9 @@ class Watched:
         assert self._writer().append(frames)
 
     def tick(self) -> None:
-        # later than the last one: while much comes, it is counted some seconds together
+        # a minute later than the last one: while much comes, it is counted when the minute is over
         self.ticks += 1
-        now = self.wired.ports.clock.now() + self.ticks * 35_000_000
+        now = self.wired.ports.clock.now() + self.ticks * 61_000_000
         tick(now, self.wired.ports)
         outside = self.wired.elsewhere()
         outside.step(self.wired.ports, now)
