@@ -55,8 +55,8 @@ def test_one_whose_process_ended_again_and_again_says_so_and_whether_passes_were
     first, second = sorted(incidents(wired), key=lambda row: row.what)
     assert second.what == "dead loop: no pass for 15s"
     assert first.cause.startswith("passes were made only between the ends of the control plane, from ")
-    assert "; it ended 7 times before one lasted; " in first.cause
-    assert "its process hung and was killed 1 time; it ended 6 times besides before one lasted;" in second.cause
+    assert "; its process ended 7 times before one lasted; " in first.cause
+    assert "its process hung and was killed 1 time; it also ended 6 times before one lasted;" in second.cause
     assert first.what == "dead loop: no lasting passes for 1m30s"
     wired.close()
 

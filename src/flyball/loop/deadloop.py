@@ -81,7 +81,7 @@ def _cause(command: NoteDeadLoop) -> str:
     if command.killed:
         parts.append(f"its process hung and was killed {_times(command.killed)}")
     if (others := command.ends - command.killed) > 0:
-        parts.append(f"it ended {_times(others)}{' besides' if command.killed else ''} before one lasted")
+        parts.append(f"{'it also' if command.killed else 'its process'} ended {_times(others)} before one lasted")
     return "; ".join((*parts, "the control plane's log says more"))
 
 
