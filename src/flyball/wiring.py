@@ -306,7 +306,8 @@ def _outage(layout: Layout) -> Outage | None:
     told = read_json(layout.watchdog)
     if not isinstance(told, dict) or told.get("silent") or not told.get("ended"):
         return None
-    return Outage(int(told["began"]), int(told["ended"]), int(told["killed"]))
+    began, ended, killed = (int(told[name]) for name in ("began", "ended", "killed"))
+    return Outage(began, ended, killed, int(told.get("ends", 0)), bool(told.get("between")))
 
 
 def _settings(project: Project) -> Settings:

@@ -72,6 +72,30 @@ def test_what_is_no_complaint_is_seen_to_end_and_not_said(flyball, trained: Path
     assert (ended.code, "inc_1 is no complaint" in ended.err) == (1, True)
 
 
+def test_it_is_acknowledged_once_by_one_person_and_then_the_next_step_is_what_is_left_to_do(flyball, trained: Path) -> None:
+    incident, at = open_one(trained, mitigated=False), ("--project", trained)
+    first = flyball("incidents", "ack", incident, "--reason", "looking", *at)
+    left = "decide whether the world or the feed has changed: `flyball monitor`; it ends by itself when its alert resolves"
+    assert (first.code, first.out.strip()) == (0, f"inc_1 acknowledged   open   next: {left}")
+    for shown in (("incidents", "list"), ("incidents", "show", incident), ("status",)):
+        said = " ".join(flyball(*shown, *at).out.split())
+        assert ("incidents ack" in said, "decide whether the world" in said) == (False, True), said
+    for reason in ("looking", "still looking"):
+        again = flyball("incidents", "ack", incident, "--reason", reason, *at)
+        assert (again.code, "inc_1 is acknowledged already   open" in again.out) == (0, True), again.out
+    assert flyball("incidents", "ack", incident, *at, "--json").document["event"] == 0
+    notes = flyball("incidents", "show", incident, *at, "--json").document["notes"]
+    assert sum(note.startswith("acknowledged by ") for note in notes) == 1
+
+
+def test_a_complaint_is_reviewed_after_a_person_said_what_ended_it_and_the_refusal_says_how(flyball, trained: Path) -> None:
+    at = ("--project", trained)
+    incident = flyball("incidents", "open", "demand", "--what", "always wrong", *at, "--json").document["incident"]
+    early = flyball("incidents", "review", incident, "--text", "x", *at)
+    assert (early.code, "false alarm" in early.err) == (1, False)
+    assert f'flyball incidents mitigated {incident} --reason "…"' in early.err
+
+
 def test_an_incident_is_shown_with_its_causes_and_what_happened_around_it_and_is_exported_whole(flyball, trained: Path) -> None:
     incident, at = open_one(trained), ("--project", trained)
     shown = flyball("incidents", "show", incident, *at).out

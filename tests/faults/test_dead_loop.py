@@ -48,6 +48,11 @@ def dead_loops(project: Project) -> list[IncidentRow]:
     return [row for row in project.rows(INCIDENTS) if row.failure_mode == "dead_loop"]
 
 
+def loop_at(project: Project) -> int:
+    found = read_json(project.layout.beat)
+    return int(found["at"]) if isinstance(found, dict) else 0
+
+
 def silent(project: Project) -> bool:
     found = read_json(project.layout.watchdog)
     return isinstance(found, dict) and bool(found["silent"])
@@ -98,6 +103,13 @@ def test_a_control_plane_that_ends_again_and_again_is_found(project: Project, st
             last = eventually(lambda last=last: (pid := up.pid("flyball.api.control")) != last and pid, "it was not started again")
             os.kill(last, signal.SIGKILL)
         eventually(lambda: silent(project), "nobody saw that the loop dies", 30)
+        first = loop_at(project)
+        eventually(lambda: loop_at(project) > first, "no pass is made again", 60)
+        ready = lambda: up.http.get("/v2/health/ready").headers.get("flyball-loop")  # noqa: E731
+        eventually(lambda: ready() is None, "passes are made, and it is said to be dead", 3)
+        told = read_json(project.layout.watchdog)
+        assert isinstance(told, dict)
+        assert first - 2_000_000 <= told["began"] <= loop_at(project), "the last pass that was made"
     assert (set(traffic.statuses), traffic.broken) == ({200}, 0)
     up.stop()
 

@@ -17,6 +17,7 @@ from flyball.declare.model import Model
 from flyball.declare.policy import Playbook
 from flyball.incidents import messages
 from flyball.incidents.messages import AGAIN
+from flyball.incidents.playbook import MODES
 from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.deliveries import Message, SaidRow
 from flyball.records.incidents import IncidentRow, IncidentState
@@ -160,6 +161,37 @@ def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_whe
 )
 def test_the_next_step_follows_from_where_an_incident_stands(state: IncidentState, says: str) -> None:
     assert messages.next_step(incident(state)) == says
+
+
+ACKED = ("acknowledged by user:ana",)
+ENDS = "it ends by itself when its alert resolves"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {"failure_mode": "input_drift", "actions": ("ticket",)},
+            f"decide whether the world or the feed has changed: `flyball monitor`; {ENDS}",
+        ),
+        (
+            {},
+            f"read the error in the prediction log; roll back if there is a version to go back to (flyball rollback m); {ENDS}",
+        ),
+        ({"failure_mode": "bad_release", "alert": "", "actions": ("ticket",)}, "say why the gates let it pass"),
+        ({"failure_mode": "of another version", "actions": ()}, f"find what is wrong; {ENDS}"),
+    ],
+)
+def test_whoever_has_said_that_they_are_on_it_is_told_what_they_do_by_hand_and_what_ends_it(more: dict[str, object], says: str) -> None:
+    assert messages.next_step(incident(notes=ACKED, **more)) == says
+    # since it opened again nobody is on it
+    again = incident(notes=(*ACKED, "open: fires again"), **more)
+    assert messages.next_step(again).endswith("flyball incidents ack inc_1")
+
+
+def test_nobody_who_is_on_it_is_told_to_say_so() -> None:
+    for mode in MODES:
+        assert "incidents ack" not in messages.next_step(incident(failure_mode=mode.name, notes=ACKED)), mode.name
 
 
 def test_what_was_over_before_a_route_heard_of_it_is_not_told() -> None:

@@ -13,7 +13,7 @@ from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
 from flyball.errors import Conflict, DeclarationError
-from flyball.incidents import playbook, rules
+from flyball.incidents import persons, playbook, rules
 from flyball.incidents.fold import FOLDS
 from flyball.incidents.persons import reviewed
 from flyball.records.alerts import AlertRow, AlertState, Finding
@@ -236,6 +236,41 @@ def test_an_incident_closes_on_recovery_and_review_together():
     world.progress(well, now=T + 4 * HOUR)
     assert (world.row.state, world.row.closed_at) == (IncidentState.CLOSED, T + 4 * HOUR)
     assert rules.next_due(world.rows, T) is None
+
+
+def test_where_no_alert_can_say_that_it_is_over_the_end_says_by_whose_word_or_what_was_seen():
+    told = World()
+    told.apply(persons.complaint(told.model, told.new_id, what="wrong", request="", by="user:ana"), T)
+    told.apply([persons.ended(told.row, "user:bo: the clock: right again")], T + MINUTE)
+    told.apply(reviewed(told.row, Review(what="a clock was wrong")), T + HOUR)
+    told.progress(now=T + 2 * HOUR)
+    assert told.row.notes[-1] == "closed: reviewed; it ended on the word of user:bo"
+    seen = World()
+    seen.apply(persons.complaint(seen.model, seen.new_id, what="wrong", request="", by="user:ana"), T)
+    seen.progress(now=T + MINUTE, in_force_at=T + 1)
+    seen.apply(reviewed(seen.row, Review(what="another version")), T + HOUR)
+    seen.progress(now=T + 2 * HOUR)
+    assert seen.row.notes[-1].startswith("closed: reviewed; it ended as was seen: another champion's route was in force everywhere")
+
+
+def test_an_incident_of_an_alert_is_closed_by_its_recovery_whatever_else_was_seen():
+    world = mitigated()
+    world.apply(reviewed(world.row, Review(what="x")), T + HOUR)
+    world.progress(alert(state=AlertState.RESOLVED, severity="none"), now=T + 2 * HOUR)
+    assert world.row.notes[-1] == "closed: reviewed, and every alert it is about has measurably recovered"
+
+
+def test_a_complaint_that_was_reviewed_already_is_not_to_be_ended_again():
+    world = World()
+    world.apply(persons.complaint(world.model, world.new_id, what="wrong", request="", by="user:ana"), T)
+    with pytest.raises(Conflict) as early:
+        reviewed(world.row, Review(what="x"))
+    assert early.value.fix == f'flyball incidents mitigated {world.row.incident} --reason "…"'
+    world.apply([persons.ended(world.row, "user:bo: right again")], T + MINUTE)
+    world.apply(reviewed(world.row, Review(what="x")), T + HOUR)
+    with pytest.raises(Conflict) as late:
+        reviewed(world.row, Review(what="x"))
+    assert late.value.fix == f"flyball incidents show {world.row.incident}"
 
 
 def test_what_fires_again_within_a_day_is_opened_again_with_a_new_clock():

@@ -40,6 +40,27 @@ def test_an_outage_that_is_over_is_one_incident_mitigated_by_the_return(tmp_path
     wired.close()
 
 
+def test_one_whose_process_ended_again_and_again_says_so_and_whether_passes_were_made_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "flyball.toml").write_text("")
+    wired = open_project(tmp_path, claim=True)
+    now = wired.ports.clock.now()
+    seen = {"silent": False, "began": now - 15 * SECOND, "ended": now, "killed": 1, "ends": 7, "between": False}
+    write_json(wired.layout.watchdog, seen | {"ended": 0})
+    deadloop.observe(wired.ports, now)
+    assert incidents(wired) == [], "it makes passes, and may end again"
+    write_json(wired.layout.watchdog, seen)
+    deadloop.observe(wired.ports, now)
+    write_json(wired.layout.watchdog, seen | {"began": now - 90 * SECOND, "killed": 0, "between": True})
+    deadloop.observe(wired.ports, now)
+    first, second = sorted(incidents(wired), key=lambda row: row.what)
+    assert second.what == "dead loop: no pass for 15s"
+    assert first.cause.startswith("passes were made only between the ends of the control plane, from ")
+    assert "; its process ended 7 times before one lasted; " in first.cause
+    assert "its process hung and was killed 1 time; it also ended 6 times before one lasted;" in second.cause
+    assert first.what == "dead loop: no lasting passes for 1m30s"
+    wired.close()
+
+
 def test_without_an_outage_nothing_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "flyball.toml").write_text("")
     wired = open_project(tmp_path, claim=True)
@@ -65,4 +86,5 @@ def test_its_review_is_due_and_closes_it(tmp_path: Path) -> None:
     deadloop.observe(ports, clock.now())
     [row] = incidents(wired)
     assert row.state == IncidentState.CLOSED
+    assert row.notes[-1] == "closed: reviewed; it ended as was seen: the loop makes passes again"
     wired.close()

@@ -22,11 +22,23 @@ class World:
 
     def __init__(self, root: Path, *, silent_s: float = 60, kill_s: float = 300, url: str = "") -> None:
         self.root, self.moment, self.said, self.beats = root, 1_000.0, [], 0
+        self.started = 1_700_000_000_000_000
         self.limits = Limits(silent_s, kill_s, url)
         self.dog = self.made()
 
     def made(self) -> Watchdog:
-        return Watchdog(self.root / "loop.json", self.root / "watchdog.json", self.limits, self.said.append, moment=lambda: self.moment)
+        return Watchdog(
+            self.root / "loop.json",
+            self.root / "watchdog.json",
+            self.limits,
+            self.said.append,
+            moment=lambda: self.moment,
+            wall=lambda: self.wall,
+        )
+
+    @property
+    def wall(self) -> int:
+        return self.started + int((self.moment - 1_000) * 1e6)
 
     def beat(self, pid: int = PID) -> None:
         self.beats += 1
@@ -105,6 +117,18 @@ def test_a_first_pass_has_the_usual_time_however_short_the_limit(tmp_path: Path)
     assert len(world.said) == 1
 
 
+def test_one_that_is_killed_before_it_would_be_said_to_be_dead_is_said_to_be_and_is_back_with_its_next_pass(tmp_path: Path) -> None:
+    world = World(tmp_path, kill_s=30)
+    world.beat()
+    world.wait(1)
+    assert world.wait(31) == 1
+    assert (world.told["silent"], world.told["began"] != 0) == (True, True)
+    world.beat()
+    world.wait(1)
+    assert world.told["silent"] is False
+    assert world.wait(31) == 1, "a pass begins it anew"
+
+
 def test_nothing_is_killed_where_that_is_off(tmp_path: Path) -> None:
     world = World(tmp_path, kill_s=0)
     world.beat()
@@ -122,11 +146,57 @@ def test_a_control_plane_that_ends_again_and_again_is_dead_though_it_makes_passe
     for life in range(6):
         world.wait(3, PID + life, beating=True)
     assert len(world.said) == 1
-    assert world.said[0].startswith("the control plane has ended 5 times in 1")
+    assert world.said[0].startswith("the control plane has ended 5 times in 12 s")
     world.wait(30, PID + 5, beating=True)
-    assert world.told["silent"] is True, "it may end again"
+    assert (world.told["silent"], world.told["ended"]) == (False, 0), "passes are made; it may end again"
+    assert len(world.said) == 1
     world.wait(40, PID + 5, beating=True)
+    assert (world.told["silent"], len(world.said)) == (False, 2)
+    assert int(str(world.told["ended"])) >= int(str(world.told["began"])) > 0
+
+
+def test_an_outage_of_one_that_is_killed_lasts_from_its_last_pass_to_the_next_one(world: World) -> None:
+    world.wait(450, beating=True)
+    for life in range(1, 7):
+        world.wait(0.5, 0)
+        world.wait(1.5, PID + life)
+    assert [text.partition(":")[0] for text in world.said] == ["the control plane has ended 5 times in 8 s"], "as long as its ends took"
+    began = int(str(world.told["began"]))
+    assert world.wall - began == pytest.approx(12e6, abs=1e6), "the last pass that was made"
+    world.wait(3, PID + 6, beating=True)
+    back = world.wall
+    assert world.told["silent"] is False, "passes are made"
+    world.wait(70, PID + 6, beating=True)
+    assert (world.told["began"], world.told["ends"], world.told["between"]) == (began, 6, False)
+    assert int(str(world.told["ended"])) == pytest.approx(back - 2.5e6, abs=1e6), "the first pass since, and not when it was sure to last"
+    assert world.said[1:] == ["the loop makes passes again, after 12 s"]
+
+
+def test_one_that_ends_after_it_was_back_or_makes_no_more_passes_is_dead_again_and_it_is_one_outage(tmp_path: Path) -> None:
+    world = World(tmp_path, silent_s=10)
+    for life in range(6):
+        world.wait(3, PID + life, beating=True)
+    began = world.told["began"]
+    world.wait(5, 0)
+    assert (world.told["silent"], world.told["ended"]) == (True, 0)
+    world.wait(20, PID + 6, beating=True)
     assert world.told["silent"] is False
+    world.wait(15, PID + 6)
+    assert world.told["silent"] is True, "it hangs"
+    world.wait(30, PID + 6, beating=True)
+    assert (world.told["silent"], world.told["began"], world.told["ends"], world.told["between"]) == (False, began, 6, True)
+    assert world.told["ended"] != 0
+    assert len(world.said) == 2
+
+
+def test_an_outage_that_was_not_sure_to_be_over_when_up_ended_is_over_with_the_next_pass(world: World) -> None:
+    for life in range(7):
+        world.wait(3, PID + life, beating=True)
+    began = world.told["began"]
+    assert world.told["ended"] == 0
+    world.dog = world.made()
+    world.wait(2, PID + 7, beating=True)
+    assert (world.told["silent"], world.told["began"], world.told["ended"] != 0) == (False, began, True)
 
 
 def test_a_restart_or_two_are_no_dead_loop(world: World) -> None:

@@ -282,7 +282,8 @@ def _settle(
         if receipt is not None:
             after = lookup.incident(ports.ledger.state(), row.incident)
             done = {"ack": "acknowledged", "mitigated": "mitigated", "review": "reviewed", "resolve": "closed"}[verb]
-            out.line(f"{after.incident} {done if receipt.last else 'is as it was'}   {after.state.value}   next: {next_step(after)}")
+            same = "is acknowledged already" if verb == "ack" else "is as it was"
+            out.line(f"{after.incident} {done if receipt.last else same}   {after.state.value}   next: {next_step(after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
 

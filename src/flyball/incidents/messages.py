@@ -14,7 +14,7 @@ from typing import NamedTuple
 from flyball.clock import Instant, Span, rfc3339
 from flyball.declare.model import Model
 from flyball.incidents.persons import COMPLAINT
-from flyball.incidents.playbook import TOLD, actions
+from flyball.incidents.playbook import TOLD, actions, mode_of
 from flyball.incidents.rules import REOPEN
 from flyball.ledger.bounds import clipped, named
 from flyball.records.alerts import AlertRow, AlertState
@@ -134,11 +134,18 @@ def next_step(row: IncidentRow) -> str:
         if row.failure_mode == COMPLAINT:
             ended = f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
             return ended if acknowledged_by(row) else f"{ack}; {ended}"
-        undo = f"flyball rollback {row.model}, or " if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
-        return f"{undo}{ack}"
+        undo = f"flyball rollback {row.model}" if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
+        return _left(row, undo) if acknowledged_by(row) else f"{undo}, or {ack}" if undo else ack
     if row.state == IncidentState.MITIGATED:
         return f'flyball incidents review {row.incident} --text "…"'
     return "it closes when it stays well" if row.state == IncidentState.REVIEWED else "nothing is left to do"
+
+
+def _left(row: IncidentRow, undo: str) -> str:
+    """What is left to somebody who is on it: the person's step of the failure mode, and what ends it. undo: the command that takes a release back."""
+    mode = mode_of(row.failure_mode)
+    step = f"{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
+    return f"{step}; it ends by itself when its alert resolves" if row.model and row.alert else step
 
 
 def of_alert(row: AlertRow, said: SaidRow | None, model: Model, now: Instant, *, muted: bool = False, link: str = "") -> Iterator[Message]:

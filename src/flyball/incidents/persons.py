@@ -55,11 +55,14 @@ def ended(incident: IncidentRow, why: str) -> IncidentMoved:
 def reviewed(incident: IncidentRow, form: Review) -> tuple[Event, ...]:
     """A person has filled in the form. Raises Conflict before the incident is mitigated."""
     if incident.state != MITIGATED:
-        raise Conflict(
-            f"{incident.incident} is {incident.state.value} and cannot be reviewed",
-            why="a review follows the mitigation, which is observed",
-            fix="flyball incidents show; resolve it as a false alarm if it is one",
-        )
+        what, name = f"{incident.incident} is {incident.state.value} and cannot be reviewed", incident.incident
+        if incident.state not in (OPEN, MITIGATING):
+            raise Conflict(what, why="it was mitigated, and that is behind it", fix=f"flyball incidents show {name}")
+        if incident.failure_mode == COMPLAINT:
+            why = "a review follows the mitigation, and what ended a complaint a person says"
+            raise Conflict(what, why=why, fix=f'flyball incidents mitigated {name} --reason "…"')
+        why = "a review follows the mitigation, which is observed"
+        raise Conflict(what, why=why, fix=f"flyball incidents show {name}; resolve it as a false alarm if it is one")
     moved = IncidentMoved(incident=incident.incident, source=incident.state, target=REVIEWED, why=clipped(form.what))
     return (IncidentReviewed(incident=incident.incident, review=form), moved)
 

@@ -216,7 +216,7 @@ MODES: tuple[FailureMode, ...] = (
         "trainings come again and again, and none gives a better champion",
         "trainings help",
         ("ticket", "cap"),
-        "find why training does not help; `flyball incidents ack` lets the loop train again",
+        "find why training does not help: the rows, the labels, or what it is trained for",
         "model",
         _ROUTE,
     ),

@@ -44,6 +44,7 @@ ARROWS = {
 }
 """Every arrow there is. Any state may be closed by a person as a false alarm."""
 
+_ROUTE = "another champion's route was in force everywhere"
 _BAD = frozenset({AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.STALE})
 _WELL = frozenset({AlertState.OK, AlertState.RESOLVED})
 
@@ -128,17 +129,28 @@ def progress(
         elif acting and incident.state == OPEN:
             arrow = (MITIGATING, acting)
     elif incident.state == REVIEWED and not bad:
-        arrow = (CLOSED, "reviewed, and every alert it is about has measurably recovered")
+        arrow = (CLOSED, _over(incident, rows))
     if arrow is not None:
         events.append(IncidentMoved(incident=incident.incident, source=incident.state, target=arrow[0], why=arrow[1]))
     return tuple(events)
+
+
+def _over(incident: IncidentRow, rows: list[AlertRow]) -> str:
+    """By what a reviewed incident is over: its alerts, or where no alert is about it, whose word or what was seen."""
+    if any(_speaks_of(incident, row) for row in rows):
+        return "reviewed, and every alert it is about has measurably recovered"
+    mark = f"{MITIGATED.value}: "
+    why = next((note.removeprefix(mark) for note in reversed(incident.notes) if note.startswith(mark)), "")
+    if incident.failure_mode == "complaint" and not why.startswith(_ROUTE):
+        return f"reviewed; it ended on the word of {why.partition(': ')[0]}"
+    return clipped(f"reviewed; it ended as was seen: {why}")
 
 
 def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow], in_force_at: Instant) -> str:
     """What was observed to mitigate the incident; empty text: nothing yet."""
     began = max(incident.opened_at, incident.reopened_at)
     if in_force_at > began and incident.failure_mode not in NO_VERSIONS:
-        return f"another champion's route was in force everywhere {Span(in_force_at - began).brief} after the incident opened"
+        return f"{_ROUTE} {Span(in_force_at - began).brief} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
     if own is not None and own.state in _WELL and not bad:
         return f"its alert has resolved: {own.finding.why}"

@@ -24,11 +24,15 @@ PROJECT = ""
 
 
 class Outage(NamedTuple):
-    """When the loop made its last pass before, and its first one after; how often its process was killed for it."""
+    """When the loop made its last pass before, and the first one after; how often its process was killed for it, and has ended in all until one lasted;
+    whether passes were made in between, by processes that did not last.
+    """
 
     began: Instant
     ended: Instant
     killed: int
+    ends: int = 0
+    between: bool = False
 
 
 class NoteDeadLoop(Record, frozen=True):
@@ -39,6 +43,8 @@ class NoteDeadLoop(Record, frozen=True):
     began: Instant = 0
     ended: Instant = 0
     killed: int = 0
+    ends: int = 0
+    between: bool = False
 
 
 def decide_note(state: State, command: NoteDeadLoop, now: Instant, *, new_id: Callable[[str], str]) -> Sequence[Event]:
@@ -48,15 +54,13 @@ def decide_note(state: State, command: NoteDeadLoop, now: Instant, *, new_id: Ca
     alert = f"/{MODE}/{command.began}"
     if not command.began or any(row.alert == alert for row in rows):
         return events
-    lasted = Span(max(0, command.ended - command.began)).brief
-    killed = f"; its process hung and was killed {command.killed} time{'s' if command.killed > 1 else ''}" if command.killed else ""
     opened = IncidentOpened(
         incident=new_id("inc"),
         model=PROJECT,
         failure_mode=MODE,
         alert=alert,
-        what=f"dead loop: no pass for {lasted}",
-        cause=f"no pass was made from {rfc3339(command.began)} to {rfc3339(command.ended)}{killed}; the control plane's log says more",
+        what=_what(command),
+        cause=_cause(command),
         owner="",
         actions=DEFAULTS[MODE],
     )
@@ -66,12 +70,28 @@ def decide_note(state: State, command: NoteDeadLoop, now: Instant, *, new_id: Ca
     return (*events, opened, back)
 
 
+def _what(command: NoteDeadLoop) -> str:
+    lasted = Span(max(0, command.ended - command.began)).brief
+    return f"dead loop: no lasting passes for {lasted}" if command.between else f"dead loop: no pass for {lasted}"
+
+
+def _cause(command: NoteDeadLoop) -> str:
+    passes = "passes were made only between the ends of the control plane," if command.between else "no pass was made"
+    parts = [f"{passes} from {rfc3339(command.began)} to {rfc3339(command.ended)}"]
+    if command.killed:
+        parts.append(f"its process hung and was killed {_times(command.killed)}")
+    if (others := command.ends - command.killed) > 0:
+        parts.append(f"{'it also' if command.killed else 'its process'} ended {_times(others)} before one lasted")
+    return "; ".join((*parts, "the control plane's log says more"))
+
+
+def _times(number: int) -> str:
+    return f"{number} time{'' if number == 1 else 's'}"
+
+
 def observe(ports: Ports, now: Instant) -> None:
     """Record what is new."""
-    seen = ports.outage()
-    began, ended, killed = seen if seen is not None else Outage(0, 0, 0)
+    seen = ports.outage() or Outage(0, 0, 0)
     decide = partial(decide_note, new_id=ports.clock.new_id)
-    command = NoteDeadLoop(id="", actor=ACTOR, began=began, ended=ended, killed=killed)
-    if decide(ports.ledger.state(), command, now):
-        given = NoteDeadLoop(id=ports.clock.new_id("cmd"), actor=ACTOR, began=began, ended=ended, killed=killed)
-        ports.ledger.execute(given, decide)
+    if decide(ports.ledger.state(), NoteDeadLoop(id="", actor=ACTOR, **seen._asdict()), now):
+        ports.ledger.execute(NoteDeadLoop(id=ports.clock.new_id("cmd"), actor=ACTOR, **seen._asdict()), decide)

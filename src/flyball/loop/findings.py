@@ -10,6 +10,7 @@ import msgspec
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import Conflict
+from flyball.governance.authority import Caller
 from flyball.incidents import causes, persons
 from flyball.incidents import rules as incidents
 from flyball.incidents.messages import ACKNOWLEDGED, acknowledged_by
@@ -186,6 +187,12 @@ def _acknowledged(state: State, row: IncidentRow, command: SettleIncident) -> Se
     moved = alerting.acknowledge(alert) if alert is not None else None
     note = clipped(f"{ACKNOWLEDGED}{command.actor}" + (f": {command.text}" if command.text.strip() else ""))
     # what was said before it opened again was said of something else
-    known = acknowledged_by(row) == note.removeprefix(ACKNOWLEDGED)
+    known = _is_known(acknowledged_by(row), note.removeprefix(ACKNOWLEDGED), command.actor)
     noted = () if known else (IncidentNoted(incident=row.incident, note=note, taken_by=command.actor),)
     return (*noted, *(() if moved is None else (moved,)))
+
+
+def _is_known(said: str, says: str, actor: str) -> bool:
+    """Whether the same person has said so already, in whatever words. A route speaks for several, and names them."""
+    mine = said == actor or said.startswith(f"{actor}: ")
+    return said == says or (mine and not Caller(actor=actor).is_route)

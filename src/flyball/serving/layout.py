@@ -134,7 +134,11 @@ class Layout:
 
     @property
     def watchdog(self) -> Path:
-        """`{"silent", "began", "ended", "killed"}`: the last time that the loop made no passes, as the supervisor saw it, in µs since 1970."""
+        """`{"silent", "began", "ended", "killed", "ends", "between"}`: the last outage of the loop, as the supervisor saw it, in µs since 1970.
+
+        silent: no passes are made. ended: 0 as long as it is not over for sure. killed, ends: how often its process was killed for it, and has ended in
+        all until one lasted. between: passes were made meanwhile.
+        """
         return self.run / "watchdog.json"
 
     def ack(self, gateway: str) -> Path:

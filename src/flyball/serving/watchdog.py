@@ -30,7 +30,9 @@ HELD_S = 5.0
 """Where this process itself has not looked for so long, the machine slept or was busy: that time speaks against nobody."""
 
 DEATHS, WITHIN_S, STEADY_S = 5, 600.0, 60.0
-"""A control plane that was started so often within this time, and has not yet lived for `STEADY_S`, is as good as dead, whatever passes it makes."""
+"""A control plane that has ended so often within this time is dead. It is as long as none has lived for `STEADY_S` that its outage is not over, whatever passes
+it makes: it may end again.
+"""
 
 _TRIES, _FIRST_WAIT_S, _ANSWER_S = 6, 1.0, 10.0
 
@@ -47,19 +49,31 @@ class Watchdog:
     """Looks at the loop's beat. `look` is called several times a second."""
 
     def __init__(
-        self, beat: Path, told: Path, limits: Limits, say: Callable[[str], None], *, moment: Callable[[], float] = time.monotonic
+        self,
+        beat: Path,
+        told: Path,
+        limits: Limits,
+        say: Callable[[str], None],
+        *,
+        moment: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self._beat, self._told, self._limits, self._say, self._moment = beat, told, limits, say, moment
+        self._beat, self._told, self._limits, self._say, self._moment, self._wall = beat, told, limits, say, moment, wall
         self._seen = self._mark()
         self._last = self._looked = moment()
         self._killed, self._kill_at = 0, limits.kill_s
-        self._pid = 0
-        self._births: list[float] = []
+        self._pid, self._born = 0, self._last
+        self._ends: list[float] = []
         # what has only been started has at least the usual time for its first pass
         self._patience = max(limits.silent_s, SILENT_S)
         kept = read_json(told)
         # an outage that the last `up` saw goes on until a pass is made
-        self._began = int(kept["began"]) if isinstance(kept, dict) and kept.get("silent") else 0
+        goes_on = isinstance(kept, dict) and bool(kept.get("silent") or not kept.get("ended"))
+        self._began = int(kept["began"]) if goes_on else 0
+        self._ended_in = int(kept.get("ends", 0)) if goes_on else 0
+        self._between = goes_on and bool(kept.get("between"))
+        self._again = 0
+        """When, since it was found dead, passes are made again, in µs since 1970; 0: none is."""
         self._unwritten: dict[str, object] | None = None
         self._posts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._poster: threading.Thread | None = None
@@ -70,44 +84,78 @@ class Watchdog:
         if moment - self._looked > HELD_S:
             self._last += moment - self._looked
         self._looked = moment
-        if pid and pid != self._pid:
-            self._pid = pid
-            self._births = [birth for birth in (*self._births, moment) if moment - birth < WITHIN_S]
-        dying = len(self._births) > DEATHS and moment - self._births[-1] < STEADY_S
         if (mark := self._mark()) != self._seen:
             self._seen, self._last, self._patience = mark, moment, self._limits.silent_s
-            if not dying:
-                self._back()
-        self._write()
+            self._passes()
+        self._count(pid, moment)
+        dying = len(self._ends) >= DEATHS and (not pid or moment - self._born < STEADY_S)
         silent = moment - self._last
+        if self._again and silent > self._patience:
+            self._no_passes()
+        if self._again and not dying:
+            self._back()
+        self._write()
         if not self._began and dying:
-            self._dead(
-                moment - self._births[0], f"the control plane has ended {len(self._births) - 1} times in {moment - self._births[0]:.0f} s"
-            )
-        elif not self._began and silent > self._patience:
-            self._dead(silent, f"the loop has made no pass for {silent:.0f} s")
-        if not self._limits.kill_s or not pid or silent < (self._kill_at if self._has_beaten(pid) else max(self._kill_at, START_S)):
+            took = self._ends[-1] - self._ends[0]
+            self._dead(silent, len(self._ends), f"the control plane has ended {len(self._ends)} times in {took:.0f} s")
+        hangs = self._hangs(pid, silent)
+        if not self._began and (hangs or silent > self._patience):
+            since = sum(end >= self._last for end in self._ends)
+            self._dead(silent, since, f"the loop has made no pass for {silent:.0f} s")
+        return hangs and self._kill(pid, silent)
+
+    def _count(self, pid: int, moment: float) -> None:
+        """Count the ends of control planes."""
+        if pid == self._pid:
+            return
+        if self._pid:
+            self._ends = [end for end in (*self._ends, moment) if moment - end < WITHIN_S]
+            if self._began:
+                self._ended_in += 1
+                self._no_passes()
+        self._pid, self._born = pid, moment
+
+    def _hangs(self, pid: int, silent: float) -> bool:
+        if not self._limits.kill_s or not pid:
             return False
+        return silent >= (self._kill_at if self._has_beaten(pid) else max(self._kill_at, START_S))
+
+    def _kill(self, pid: int, silent: float) -> bool:
+        """It hangs: it is to be killed now, and what is said of it is written."""
         self._killed += 1
         # what needs longer than that for a pass is given longer each time, so that it comes to an end
         self._kill_at = 2 * silent
         self._say(f"the control plane (process {pid}) has made no pass for {silent:.0f} s: it is killed and started again")
-        self._tell({"silent": True, "began": self._began, "ended": 0, "killed": self._killed})
+        self._tell(silent=True)
         return True
 
-    def _dead(self, since_s: float, what: str) -> None:
-        self._began = time.time_ns() // 1000 - int(since_s * 1e6)
+    def _dead(self, silent: float, ends: int, what: str) -> None:
+        self._began = self._wall() - int(silent * 1e6)
+        self._ended_in = ends
         self._say(f"{what}: nothing is watched, released or rolled back; predictions go on")
-        self._tell({"silent": True, "began": self._began, "ended": 0, "killed": self._killed})
+        self._tell(silent=True)
         self._post("the loop is dead", self._began, 0)
 
+    def _passes(self) -> None:
+        """A pass was made: it is not silent any more, even where that may not last."""
+        if not self._began:
+            self._killed, self._kill_at = 0, self._limits.kill_s
+        elif not self._again:
+            self._again = self._wall()
+            self._tell(silent=False)
+
+    def _no_passes(self) -> None:
+        """Passes were made again, and are no more: the outage goes on."""
+        if self._again:
+            self._again, self._between = 0, True
+            self._tell(silent=True)
+
     def _back(self) -> None:
-        if self._began:
-            now = time.time_ns() // 1000
-            self._say(f"the loop makes passes again, after {(now - self._began) / 1e6:.0f} s")
-            self._tell({"silent": False, "began": self._began, "ended": now, "killed": self._killed})
-            self._post("the loop makes passes again", self._began, now)
-        self._began, self._killed, self._kill_at = 0, 0, self._limits.kill_s
+        self._say(f"the loop makes passes again, after {(self._again - self._began) / 1e6:.0f} s")
+        self._tell(silent=False, ended=self._again)
+        self._post("the loop makes passes again", self._began, self._again)
+        self._began, self._again, self._ended_in, self._between, self._ends = 0, 0, 0, False, []
+        self._killed, self._kill_at = 0, self._limits.kill_s
 
     def _mark(self) -> tuple[int, int]:
         try:
@@ -120,8 +168,15 @@ class Watchdog:
         known = read_json(self._beat)
         return isinstance(known, dict) and known.get("pid") == pid
 
-    def _tell(self, document: dict[str, object]) -> None:
-        self._unwritten = document
+    def _tell(self, *, silent: bool, ended: int = 0) -> None:
+        self._unwritten = {
+            "silent": silent,
+            "began": self._began,
+            "ended": ended,
+            "killed": self._killed,
+            "ends": self._ended_in,
+            "between": self._between,
+        }
         self._write()
 
     def _write(self) -> None:
