@@ -130,11 +130,16 @@ class Watched:
             frames.append(read_label(raw, model, lambda _id: False, now).frame(model.name, time.monotonic_ns()))
         assert self._writer().append(frames)
 
-    def tick(self) -> None:
+    def loop_alone(self) -> int:
+        """One pass, of which nothing is done beside the loop; return when it was."""
         # later than the last one: while much comes, it is counted some seconds together
         self.ticks += 1
         now = self.wired.ports.clock.now() + self.ticks * 35_000_000
         tick(now, self.wired.ports)
+        return now
+
+    def tick(self) -> None:
+        now = self.loop_alone()
         outside = self.wired.elsewhere()
         outside.step(self.wired.ports, now)
         outside.finish(self.wired.ports, now)
