@@ -132,9 +132,9 @@ class Watched:
 
     def loop_alone(self) -> int:
         """One pass, of which nothing is done beside the loop; return when it was."""
-        # later than the last one: while much comes, it is counted some seconds together
+        # in another minute than the last one: while much comes, that of a minute is counted together
         self.ticks += 1
-        now = self.wired.ports.clock.now() + self.ticks * 35_000_000
+        now = self.wired.ports.clock.now() + self.ticks * 65_000_000
         tick(now, self.wired.ports)
         return now
 
