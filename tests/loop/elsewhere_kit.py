@@ -130,11 +130,16 @@ class Watched:
             frames.append(read_label(raw, model, lambda _id: False, now).frame(model.name, time.monotonic_ns()))
         assert self._writer().append(frames)
 
-    def tick(self) -> None:
-        # a minute later than the last one: while much comes, it is counted when the minute is over
+    def loop_alone(self) -> int:
+        """One pass, of which nothing is done beside the loop; return when it was."""
+        # in another minute than the last one: while much comes, that of a minute is counted together
         self.ticks += 1
-        now = self.wired.ports.clock.now() + self.ticks * 61_000_000
+        now = self.wired.ports.clock.now() + self.ticks * 65_000_000
         tick(now, self.wired.ports)
+        return now
+
+    def tick(self) -> None:
+        now = self.loop_alone()
         outside = self.wired.elsewhere()
         outside.step(self.wired.ports, now)
         outside.finish(self.wired.ports, now)

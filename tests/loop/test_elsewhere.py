@@ -286,3 +286,69 @@ def test_monitor_splits_a_change_of_the_metric_by_column_as_for_a_trained_model(
     text = " ".join(capsys.readouterr().out.split())
     assert "accuracy has changed by −0." in text
     assert "purpose=car: " in text
+
+
+@pytest.mark.parametrize("purposes", [(*PURPOSES[:3], "debt_consolidation"), PURPOSES])
+@pytest.mark.parametrize("labelled_too", [False, True])
+def test_a_drift_in_what_was_read_before_its_reference_was_made_is_found(
+    tmp_path: Path, purposes: tuple[str, ...], labelled_too: bool
+) -> None:
+    watched = Watched(tmp_path / "p")
+    days = [made(day, 800, seed=1, purposes=PURPOSES if day < 8 else purposes) for day in range(11)]
+    for rows in days:
+        watched.send(rows)
+    watched.tick()
+    if labelled_too:
+        for rows in days:
+            watched.label(rows)
+    for _ in range(4):
+        watched.tick()
+    kept, incidents = monitor(watched), watched.incidents
+    watched.close()
+    assert kept.behind is None
+    counted = sum(window.n for window in kept.slow.windows)
+    # those after the first seven days, and not one twice
+    assert 4 * 800 - 20 <= counted <= 4 * 800
+    if purposes == PURPOSES:
+        assert incidents == []
+        return
+    (incident,) = incidents
+    assert incident.failure_mode == "schema_change"
+    assert '"debt_consolidation" 0%' in incident.cause
+
+
+def test_what_was_read_before_is_counted_once_however_often_the_loop_is_killed_and_more_comes_meanwhile(watched: Watched) -> None:
+    for day in range(9):
+        watched.send(made(day, 800, seed=1))
+    watched.tick()
+    assert watched.events(ReferenceMade)
+    # what comes now is read in the pass that begins with the reference
+    watched.send(made(9, 300, seed=1))
+    watched.again()
+    watched.loop_alone()
+    assert monitor(watched).behind is not None
+    watched.again()
+    watched.loop_alone()
+    assert sum(window.n for window in monitor(watched).slow.windows) == 300
+    watched.send(made(9.5, 200, seed=1))
+    for _ in range(3):
+        watched.tick()
+        watched.again()
+    kept = monitor(watched)
+    assert kept.behind is None
+    assert 2 * 800 + 500 - 20 <= sum(window.n for window in kept.slow.windows) <= 2 * 800 + 500
+
+
+def test_all_predictions_are_compared_with_what_it_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    lines = [f"2026-01-{1 + n % 28:02d}T00:00:00Z,t{n},{900 + n % 300},{PURPOSES[n % 4]},{n % 2}" for n in range(2_000)]
+    (tmp_path / "p" / "trained.csv").write_text("\n".join(["at,request,amount,purpose,defaulted", *lines]))
+    watched = Watched(tmp_path / "p", source="trained.csv")
+    until_read(watched)
+    watched.send(made(9, 900))
+    for _ in range(3):
+        watched.tick()
+    kept = monitor(watched)
+    watched.close()
+    assert kept.behind is None
+    assert sum(window.n for window in kept.slow.windows) == 900

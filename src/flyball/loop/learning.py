@@ -1,17 +1,18 @@
 """Learns what is normal for versions that are served elsewhere, beside the loop: a week of the log is too much for a tick.
 
 The reference is made once there is enough, from the version's own first predictions; where the model's data set has rows (what it was trained on),
-its inputs are compared with those, at once. Done again after a kill it comes to the same.
+its inputs are compared with those, at once. Done again after a kill it comes to the same. What the loop had read before it used a reference is
+counted after it, by the same rules: a model of which weeks were sent at once is watched as one of which each prediction came in its time.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import polars as pl
@@ -25,6 +26,7 @@ from flyball.declare.metrics import CLASSES, metric_names
 from flyball.declare.model import Model
 from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.counts_columns import SLICE, held
+from flyball.evaluation.counts_inputs import inputs
 from flyball.evaluation.counts_labels import plain
 from flyball.evaluation.counts_quality import slice_names, with_slices
 from flyball.evaluation.detector import loss_bound
@@ -35,17 +37,19 @@ from flyball.features.fields import watched
 from flyball.loop import memory as memories
 from flyball.loop.elsewhere import NoteReference, decide_note_reference, elsewhere, readable
 from flyball.loop.ports import Ports
-from flyball.loop.watch import declared
+from flyball.loop.watch import declared, watch
 from flyball.monitoring import learning
 from flyball.monitoring.learning import LABELS, ROWS, SPAN
+from flyball.monitoring.state import caught_up
 from flyball.records.base import State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.elsewhere import ELSEWHERE, ElsewhereRow, ReferenceMade
+from flyball.records.elsewhere import ELSEWHERE, SEEN, ElsewhereRow, ReferenceMade
 from flyball.records.estimates import Estimate
-from flyball.records.evidence import Bins
+from flyball.records.evidence import Bins, Cursor, InputCounts, Watch
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
+from flyball.serving.evidence import highest_of
 from flyball.serving.labels import UNTOLD
 from flyball.store.blobs import Blobs
 
@@ -66,11 +70,18 @@ SLICED: Final = 50
 PART: Final = 8 << 20
 """Bytes of a file of the log that are read at once: decoded they are about ten times as many."""
 
+_BESIDE: Final = ("request_id", "__time", "value", "score")
+
 REST_S: Final = 60.0
 """How long a version is left alone of which nothing could be learnt."""
 
-Records = Callable[[Instant], Iterator[Iterable[wal.LogRecord]]]
-"""The log from a moment on, a part at a time, oldest first within each gateway."""
+
+class Records(Protocol):
+    """The log, a part at a time, oldest first within each gateway."""
+
+    def __call__(self, since: Instant, /, behind: Cursor | None = None) -> Iterator[Iterable[wal.LogRecord]]:
+        """From a moment on, up to where a cursor is (None: to its end)."""
+        ...
 
 
 def log_records(
@@ -82,22 +93,28 @@ def log_records(
     and no sealed segment is in its place: what was read is not the whole.
     """
 
-    def read(since: Instant) -> Iterator[Iterable[wal.LogRecord]]:
+    def opened(row: SegmentRow, behind: Cursor | None) -> list[wal.LogRecord]:
+        # offsets are those of the file that it was
+        return [each for each in unseal(row) if behind is None or each.at <= behind.until]
+
+    def read(since: Instant, /, behind: Cursor | None = None) -> Iterator[Iterable[wal.LogRecord]]:
+        last = highest_of(behind.offsets) if behind else {}
         files = {(file.gateway, file.number): file.path for file in log()}
         for row in sealed():
-            if row.last >= since and (row.gateway, row.number) not in files:
-                yield unseal(row)
+            if row.last >= since and (row.gateway, row.number) not in files and (behind is None or row.number <= last.get(row.gateway, -1)):
+                yield opened(row, behind)
         for name, path in files.items():
             offset = given = 0
-            while True:
+            end = None if behind is None else behind.offsets.get(f"{name[0]}/{path.name}", 0)
+            while end is None or offset < end:
                 try:
-                    records, after = wal.read(path, offset, limit=PART)
+                    records, after = wal.read(path, offset, limit=PART if end is None else min(PART, end - offset))
                 except FileNotFoundError:
                     became = next((each for each in sealed() if (each.gateway, each.number) == name), None)
                     if became is None or (given and became.erased):
                         raise Unavailable("a segment of the log was sealed while it was read", why="/".join(map(str, name))) from None
                     if became.last >= since:
-                        yield unseal(became)[given:]
+                        yield opened(became, behind)[given:]
                     break
                 if not records:
                     break
@@ -112,6 +129,21 @@ def segments(log: Path, listed: Iterable[tuple[str, int]]) -> list[wal.SegmentFi
     return sorted(
         {*wal.segments(log), *(wal.SegmentFile(gateway, number, log / gateway / f"{number:06d}.wal") for gateway, number in listed)}
     )
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What is to be counted of a version that is compared with `reference`: its rows in the log before `cursor`, first seen at `seen_at`; `of` as in
+    ElsewhereRow.
+    """
+
+    model: Model
+    version: str
+    reference: str
+    seen_at: Instant
+    of: str
+    watch: Watch
+    cursor: Cursor
 
 
 @dataclass(frozen=True)
@@ -138,6 +170,7 @@ class Learning:
         self._rest: dict[str, float] = {}
         self._thread: threading.Thread | None = None
         self._made: ReferenceMade | None = None
+        self._counted: tuple[Behind, tuple[InputCounts, ...]] | None = None
         self._failed: FlyballError | OSError | None = None
 
     def step(self, ports: Ports, now: Instant) -> None:
@@ -151,8 +184,13 @@ class Learning:
         wanted = next(self._wanted(ports), None)
         if wanted is not None:
             self._tried[wanted.model.name, wanted.row.version] = wanted.seen.labels
-            self._thread = threading.Thread(target=self._learn, args=(wanted,), name="learn", daemon=True)
-            self._thread.start()
+            self._begin(self._learn, wanted)
+        elif (behind := next(_behind(ports, self._rest), None)) is not None:
+            self._begin(self._count, behind)
+
+    def _begin(self, work: Callable[[Any], None], what: Wanted | Behind) -> None:
+        self._thread = threading.Thread(target=work, args=(what,), name="learn", daemon=True)
+        self._thread.start()
 
     def finish(self, ports: Ports, now: Instant) -> None:
         """Learn all that there is enough of. Raises what it raised."""
@@ -171,6 +209,13 @@ class Learning:
             command = NoteReference(id=ports.clock.new_id("cmd"), actor=ACTOR, model=made.model, made=made)
             if decide_note_reference(ports.ledger.state(), command, ports.clock.now()):
                 ports.ledger.execute(command, decide_note_reference)
+        if self._counted is not None:
+            (behind, counts), self._counted = self._counted, None
+            kept = memories.load(ports.memory)
+            known = kept.monitor(behind.model.name)
+            # of windows that have begun anew meanwhile, all is to be counted anew
+            if (known.reference, known.behind) == (behind.reference, behind.cursor):
+                memories.save(ports.memory, kept.with_monitor(caught_up(known, counts, behind.watch.bins, behind.cursor)))
 
     def _wanted(self, ports: Ports) -> Iterator[Wanted]:
         """Versions of which more can be learnt than is known."""
@@ -208,17 +253,59 @@ class Learning:
             self._rest[wanted.model.name] = time.monotonic() + REST_S
             self._failed = error
 
+    def _count(self, behind: Behind) -> None:
+        try:
+            self._counted = behind, count(behind, self._records)
+        except (FlyballError, OSError) as error:
+            self._rest[behind.model.name] = time.monotonic() + REST_S
+            self._failed = error
+
+
+def _behind(ports: Ports, rest: Mapping[str, float]) -> Iterator[Behind]:
+    """Versions that the loop had read more of when their windows began than these hold."""
+    state, kept = ports.ledger.state(), memories.load(ports.memory)
+    for name, row in state.scan(ELSEWHERE):
+        known, row_declared = kept.monitor(name), state.get(DECLARATIONS, name)
+        seen = state.get(SEEN, f"{name}/{known.version}")
+        # a reference that was made since is used with the next pass
+        if known.behind is None or known.reference != row.reference or row_declared is None or seen is None:
+            continue
+        model = readable(ports, row_declared)
+        if model is not None and elsewhere(state, model) and time.monotonic() >= rest.get(name, 0.0):
+            own = watch(declared(model), state, ports.library)
+            yield Behind(model, known.version, known.reference, seen.seen_at, row.of, own, known.behind)
+
+
+def count(behind: Behind, records: Records) -> tuple[InputCounts, ...]:
+    """Rows of a version that were read before its reference was used, as the loop counts them: those that came after what the reference was made from,
+    or all, where it is of a data set. Raises Unavailable, Corrupt.
+    """
+    model = behind.model
+    answers, _ = _answers(model, behind.version, behind.seen_at, lambda since: records(since, behind.cursor))
+    if answers.is_empty():
+        return ()
+    # what says a later time is counted when that has come
+    rows = answers.filter(pl.col("__time") <= behind.cursor.until)
+    if not behind.of:
+        first = _first_days(answers)
+        rows = rows.filter(pl.col("__time") > _moment(first, "max")) if first.height else rows.clear()
+    if rows.is_empty():
+        return ()
+    own = [pl.col(name).alias(held(name)) for name in watched(model) if name in rows.columns and name not in _BESIDE]
+    found, _ = inputs(rows.select(pl.col("__time").alias("at"), plain(rows["value"]).alias("value"), *own), behind.watch, 0)
+    return found
+
 
 def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | None:
     """What is normal for a version, as far as there is enough; None where there is less in the log than was counted. Raises NotFound, Corrupt."""
     model, version = wanted.model, wanted.row.version
-    answers, labels = _answers(model, version, wanted.row, records) if wanted.answers else (pl.DataFrame(), pl.DataFrame())
+    answers, labels = _answers(model, version, wanted.row.seen_at, records) if wanted.answers else (pl.DataFrame(), pl.DataFrame())
     first = _first_days(answers)
     if not wanted.content and first.is_empty():
         return None
-    inputs = _trained_on(model, wanted.content, blobs) if wanted.content else first
-    columns = [name for name in watched(model) if name in inputs.columns]
-    bins = list[Bins](reference(inputs, columns))
+    rows = _trained_on(model, wanted.content, blobs) if wanted.content else first
+    columns = [name for name in watched(model) if name in rows.columns]
+    bins = list[Bins](reference(rows, columns))
     if first.height:
         bins += reference(first.select("__time", plain(first["value"]).alias("prediction")), ["prediction"])
     judged = _judged(model, answers, first, labels)
@@ -228,9 +315,9 @@ def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | Non
         model=model.name,
         version=version,
         reference=blobs.put(msgspec.json.encode(bins)),
-        rows=inputs.height,
-        since=_moment(inputs, "min"),
-        until=_moment(inputs, "max"),
+        rows=rows.height,
+        since=_moment(rows, "min"),
+        until=_moment(rows, "max"),
         of=model.data.name if wanted.content else "",
         predictions=first.height,
         labels=judged.height,
@@ -282,14 +369,16 @@ def _trained_on(model: Model, content: str, blobs: Blobs) -> pl.DataFrame:
     return whole.with_columns(whole[time].dt.epoch("us").alias("__time")).sort("__time") if time else whole
 
 
-def _answers(model: Model, version: str, row: ElsewhereRow, records: Records) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _answers(
+    model: Model, version: str, seen_at: Instant, records: Callable[[Instant], Iterator[Iterable[wal.LogRecord]]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The version's answers in order of their times, each id once, and the labels of the model that were known in time or say no time."""
     ref, names = f"{model.name}@{version}", dict[str, tuple[str, ...]]()
-    taken: dict[str, list[Any]] = {"request_id": [], "__time": [], "value": [], "score": []}
-    inputs: list[list[Any]] = []
+    taken: dict[str, list[Any]] = {name: [] for name in _BESIDE}
+    sent: list[list[Any]] = []
     fields: tuple[str, ...] = ()
     labels: dict[str, list[Any]] = {"request_id": [], "known": [], "y": []}
-    for part in records(row.seen_at - int(SPAN)):
+    for part in records(seen_at - int(SPAN)):
         for record in part:
             if record.kind == "signature" and record.version == ref and record.input:
                 names[ref] = tuple(record.input[0])
@@ -300,12 +389,12 @@ def _answers(model: Model, version: str, row: ElsewhereRow, records: Records) ->
                 taken["__time"].append((marks.get("t") or [record.at])[0])
                 taken["value"].append(record.output[0][0])
                 taken["score"].append(record.output[0][1] if len(record.output[0]) > 1 else None)
-                inputs.append([record.input[0][fields.index(name)] if name in fields else None for name in watched(model)])
+                sent.append([record.input[0][fields.index(name)] if name in fields else None for name in watched(model)])
             elif record.kind == "label" and record.version == model.name and record.output:
                 labels["request_id"].append(record.request_id)
                 labels["known"].append((record.marks or {}).get("t", UNTOLD))
                 labels["y"].append(record.output[0][0])
-    columns = [_typed(model, name, [values[place] for values in inputs]) for place, name in enumerate(watched(model))]
+    columns = [_typed(model, name, [values[place] for values in sent]) for place, name in enumerate(watched(model))]
     # of an input that has the name of one of these, what is kept beside it is the input
     beside = [pl.Series(name, values, strict=False) for name, values in taken.items()]
     rows = pl.DataFrame([*beside, *(each for each in columns if each.name not in taken)])

@@ -33,7 +33,7 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
-FORM = 4
+FORM = 5
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 
@@ -277,9 +277,10 @@ def _followed(kept: Memories, model: str, state: State, now: Instant) -> Memorie
     if row is None or not row.watched:
         return kept
     known = kept.monitor(model)
-    if (known.version, known.m0, known.loss_cap) == (row.watched, row.loss_bound, row.loss_cap):
+    if (known.version, known.m0, known.loss_cap, known.reference) == (row.watched, row.loss_bound, row.loss_cap, row.reference):
         higher = _raised(known, state)
         return kept if higher is known else kept.with_monitor(higher)
     new = monitoring.released(known, row.watched, row.loss_bound, now, loss_cap=row.loss_cap, at_release=row.metrics)
     # it was released when its first prediction was made, and not when it was known what is normal for it
-    return kept.with_monitor(msgspec.structs.replace(new, released_at=row.watched_since))
+    behind = kept.cursor if kept.cursor.offsets else None
+    return kept.with_monitor(msgspec.structs.replace(new, released_at=row.watched_since, reference=row.reference, behind=behind))

@@ -18,10 +18,10 @@ from flyball.monitoring.learning import Seen
 from flyball.monitoring.normal import Losses
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
 from flyball.monitoring.volume import Arrivals, arrive, left_out, receive
-from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
+from flyball.monitoring.windows import DAY, KEPT, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
-from flyball.records.evidence import Batch, Bins, InputCounts
+from flyball.records.evidence import Batch, Bins, Cursor, InputCounts
 from flyball.records.unlabelled import AnsweredDay
 from flyball.stats.onset import Onset, follow
 
@@ -41,7 +41,8 @@ class MonitorState(Record, frozen=True):
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
     `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `seen`, of a model that is served elsewhere: its versions.
-    `answered` are the champions' answers by day. `losses` are the champion's; `raised_by` the incident whose false alarm raised what wakes people.
+    Of such a model, `reference` is the blob of what its windows are compared with, and `behind` how far the log had been read before they were: what of
+    it is theirs is still to be counted (None: nothing). `answered` are the champions' answers by day. `losses` are the champion's; `raised_by` the incident whose false alarm raised what wakes people.
     """
 
     model: str
@@ -74,6 +75,8 @@ class MonitorState(Record, frozen=True):
     trails: tuple[Trail, ...] = ()
     seen: tuple[Seen, ...] = ()
     answered: tuple[AnsweredDay, ...] = ()
+    reference: str = ""
+    behind: Cursor | None = None
 
     def gap(self, now: Instant) -> int:
         """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""
@@ -127,6 +130,18 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard
     reference = reference_of(bins)
     state = _timed(state, inputs, reference, since=since, until=batch.until)
     return _fast(state, inputs, reference, since=since, until=batch.until)
+
+
+def caught_up(state: MonitorState, inputs: Sequence[InputCounts], bins: Sequence[Bins], behind: Cursor) -> MonitorState:
+    """Take in what was read before the windows were of this reference, in order of time: of the last weeks (and days) that rows may be added to, and, for
+    windows of a thousand rows, of those weeks that ended in the last seven days. `inputs` have their weeks.
+    """
+    reference, until = reference_of(bins), max(state.until, behind.until)
+    kept = [counts for counts in inputs if counts.week + KEPT * WEEK > until - WEEK]
+    # a day that nobody waits for any more did not come late
+    kept = [counts if counts.day + KEPT * DAY > until - DAY else msgspec.structs.replace(counts, day=0) for counts in kept]
+    state = _timed(state, kept, reference, since=until, until=until)
+    return msgspec.structs.replace(_fast(state, kept, reference, since=behind.until - WEEK, until=until), behind=None)
 
 
 def _arrived(state: MonitorState, minutes: Sequence[tuple[int, int]], until: Instant, heard: Heard) -> Arrivals:
@@ -256,6 +271,8 @@ def released(
         fast=None,
         fast_labels=None,
         trails=(),
+        reference="",
+        behind=None,
     )
 
 

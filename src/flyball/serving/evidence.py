@@ -132,7 +132,7 @@ class LiveEvidence:
             if end and path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
                 for frames in _until(path, end):
                     intake.take_stretch(frames)
-        highest = _highest(cursor.offsets)
+        highest = highest_of(cursor.offsets)
         for row in self._gone():
             if row.number <= highest.get(row.gateway, -1) and row.last >= oldest:
                 intake.take(record for record in self._unsealed(row) if record.at >= oldest)
@@ -161,14 +161,14 @@ class LiveEvidence:
             except FileNotFoundError:
                 # sealed between the listing and the read, and sealed only after it was read to its end
                 offsets[name] = offset
-        highest = _highest(known)
+        highest = highest_of(known)
         # there are more and more sealed segments, and while this process reads on, each was read before it was sealed
         for row in self._gone() if back else ():
             if row.number > highest.get(row.gateway, -1) and _name(row) not in files:
                 intake.take(self._unsealed(row))
                 offsets[_name(row)] = 0
         # a gateway's highest number stays, so that a segment that is gone is not taken for a new one
-        last = _highest({**known, **offsets})
+        last = highest_of({**known, **offsets})
         kept = {f"{gateway}/{number:06d}.wal" for gateway, number in last.items()} | set(files)
         return {name: offset for name, offset in {**known, **offsets}.items() if name in kept}
 
@@ -193,7 +193,7 @@ def _name(row: SegmentRow) -> str:
     return f"{row.gateway}/{row.number:06d}.wal"
 
 
-def _highest(offsets: Mapping[str, int]) -> dict[str, int]:
+def highest_of(offsets: Mapping[str, int]) -> dict[str, int]:
     """The highest segment number of each gateway."""
     found: dict[str, int] = {}
     for name in offsets:
