@@ -35,7 +35,7 @@ CHANGE = {
     'guards=[fb.metric("error_rate") <= fb.champion * 2], ': "",
     'known_after="1s"': 'known_after="6h"',
     'window="60s", holdout="10s"': 'window="2d", holdout="4h"',
-    'every="30d", cooldown="10s"': 'when=[fb.metric("accuracy").over("4h") < 0.75], every="300d", cooldown="5h"',
+    'every="30d", cooldown="10s"': 'when=[fb.metric("accuracy").over("12h") < 0.62], every="300d", cooldown="5h"',
 }
 
 minutes = pytest.mark.skipif(not os.environ.get("SOAK"), reason="it takes minutes: make soak runs it")
