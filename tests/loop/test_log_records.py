@@ -8,6 +8,7 @@ import pytest
 
 from flyball.errors import Unavailable
 from flyball.loop.learning import log_records, segments
+from flyball.records.evidence import Cursor
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.store.blobs import LocalBlobs
@@ -63,3 +64,24 @@ def test_where_it_is_not_known_that_it_was_sealed_nothing_is_passed_over(log: Pa
     read = log_records(lambda: segments(log, listed), list, lambda _: [])
     with pytest.raises(Unavailable, match="sealed while it was read"):
         list(read(0))
+
+
+def test_it_is_read_up_to_where_a_cursor_is(log: Path, tmp_path: Path) -> None:
+    blobs, rows = LocalBlobs(tmp_path / "blobs"), list[SegmentRow]()
+    first, second = wal.segments(log)
+    read = log_records(lambda: wal.segments(log), lambda: rows, lambda row: sealer.unseal(blobs.get(row.parquet_sha256)))
+    _, whole = wal.read(first.path)
+    frames = wal.stretch(second.path)
+    last = frames.after - frames.ends[-1] + frames.ends[0]
+    until = max(record.at for part in read(0) for record in part)
+    behind = Cursor(until=until, offsets={"g0/000000.wal": whole, "g0/000001.wal": last})
+    assert {first.path.name, second.path.name} == {"000000.wal", "000001.wal"}
+
+    def ids(cursor: Cursor) -> list[str]:
+        return [record.request_id for part in read(0, cursor) for record in part]
+
+    assert ids(behind) == ["p0", "p1", "p2", "p0"]
+    rows.append(sealed(log, blobs))
+    assert ids(behind) == ["p0", "p1", "p2", "p0"]
+    assert ids(Cursor(until=until, offsets={"g0/000000.wal": whole})) == ["p0", "p1", "p2"]
+    assert ids(Cursor(until=until - 10**12, offsets={"g0/000000.wal": whole})) == []

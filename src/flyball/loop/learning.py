@@ -108,7 +108,10 @@ def log_records(
             end = None if behind is None else behind.offsets.get(f"{name[0]}/{path.name}", 0)
             while end is None or offset < end:
                 try:
-                    records, after = wal.read(path, offset, limit=PART if end is None else min(PART, end - offset))
+                    if end is not None and not offset:
+                        # where frames begin: what is read is counted from there
+                        offset = (wal.read_header(path) or (None, end))[1]
+                    records, after = wal.read(path, offset, limit=PART if end is None else max(min(PART, end - offset), 0))
                 except FileNotFoundError:
                     became = next((each for each in sealed() if (each.gateway, each.number) == name), None)
                     if became is None or (given and became.erased):
