@@ -23,8 +23,8 @@ _HEAD = 128
 """Bytes in which the fields before the rows end, but for long names."""
 
 _VIEWED = 0x9E
-_ANSWERS = np.array(
-    [int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow")], dtype=np.uint64
+_ANSWERS = tuple(
+    np.uint64(int.from_bytes(fields + b"\xa6" + kind)) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow")
 )
 _LABEL = int.from_bytes(b"\x9d\xa5label")
 """How frames begin: the first eight bytes, and the first seven. Of thirteen fields the last are marks; what a model's views gave comes after them."""
@@ -152,7 +152,7 @@ def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
     rest = np.ones(ends.size, dtype=np.bool_)
     found_groups: list[list[Group]] = []
     # apart, for what is alike in all frames of a sort is read in one step
-    for is_label, begun in ((False, np.isin(first, _ANSWERS)), (True, first >> np.uint64(8) == _LABEL)):
+    for is_label, begun in ((False, np.logical_or.reduce([first == word for word in _ANSWERS])), (True, first >> np.uint64(8) == _LABEL)):
         frames = np.flatnonzero(begun)
         heads = _Heads(whole, frames, starts[frames], ends[frames], is_label=is_label)
         groups = list(_groups(heads, is_label=is_label)) if frames.size else []
@@ -306,7 +306,12 @@ def _alike(whole: Packed, n: int, texts: Sequence[_Texts]) -> Iterator[Places]:
 
 def _words(whole: Packed, text: _Texts) -> Iterator[Words]:
     """The bytes of texts, eight at a time; zeros after the last."""
-    for begin in range(0, int(text.sizes.max()), 8):
+    widest = int(text.sizes.max())
+    same = widest == int(text.sizes.min())
+    for begin in range(0, widest, 8):
+        if same:
+            yield whole.words[text.starts + begin] >> np.uint64(8 * max(8 - widest + begin, 0))
+            continue
         left = np.clip(text.sizes - begin, 0, 8)
         # a number cannot be shifted by all of its bits
         cut = ((8 - left) * 8).astype(np.uint64) & np.uint64(63)
