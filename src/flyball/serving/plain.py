@@ -23,9 +23,7 @@ _HEAD = 128
 """Bytes in which the fields before the rows end, but for long names."""
 
 _VIEWED = 0x9E
-_ANSWERS = tuple(
-    np.uint64(int.from_bytes(fields + b"\xa6" + kind)) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow")
-)
+_ANSWERS = tuple(np.uint64(int.from_bytes(fields + b"\xa6" + kind)) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow"))
 _LABEL = int.from_bytes(b"\x9d\xa5label")
 """How frames begin: the first eight bytes, and the first seven. Of thirteen fields the last are marks; what a model's views gave comes after them."""
 
