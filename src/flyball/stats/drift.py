@@ -33,6 +33,8 @@ FLOORS: dict[Test, tuple[float, float]] = {"cells": (0.02, 0.10), "nulls": (0.02
 TESTS: tuple[Test, ...] = tuple(FLOORS)
 """In this order."""
 
+_WARNS = np.array([warn for warn, _ in FLOORS.values()])
+
 RATE = 0.01
 """False discovery rate over all tests of one model in one window."""
 
@@ -387,16 +389,19 @@ class Tested(NamedTuple):
         p, effect, phi = float(self.p[place, kind]), float(self.effect[place, kind]), float(self.phi[place, kind])
         return ColumnTest(bins.column, TESTS[kind], p, effect, n, phi, reached, bins.slice)
 
-    def hits(self, first: int, end: int) -> dict[tuple[int, int], Level]:
-        """Which tests of the columns [first, end), one window, reach which level: what `hits` says of them, by place and kind."""
-        places, kinds = np.nonzero(self.asked[first:end])
-        adjusted = benjamini_hochberg(self.p[first:end][places, kinds])
-        found: dict[tuple[int, int], Level] = {}
-        for at in np.flatnonzero(adjusted <= RATE).tolist():
-            place, kind = first + int(places[at]), int(kinds[at])
-            reached = level(TESTS[kind], float(self.effect[place, kind]))
-            if reached != "none":
-                found[place, kind] = reached
+    def hits(self, windows: Sequence[int]) -> dict[tuple[int, int], Level]:
+        """Which tests reach which level, by place and kind: what `hits` says of each window. windows: of which one each column is, (k,)."""
+        of, found = np.asarray(windows, dtype=np.int64), {}
+        # in most windows nothing may: an effect has to reach a floor, and p is never adjusted downward
+        may = self.asked & (self.effect >= _WARNS) & (self.p <= RATE)
+        for window in set(of[may.any(axis=1)].tolist()):
+            own = np.flatnonzero(of == window)
+            rows, kinds = np.nonzero(self.asked[own])
+            places = own[rows]
+            adjusted = benjamini_hochberg(self.p[places, kinds])
+            hit = np.flatnonzero((adjusted <= RATE) & may[places, kinds])
+            for place, kind in zip(places[hit].tolist(), kinds[hit].tolist(), strict=True):
+                found[place, kind] = level(TESTS[kind], float(self.effect[place, kind]))
         return found
 
 
