@@ -7,7 +7,6 @@ made anew from what they hold, so the order in which rows came changes nothing. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import dropwhile
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -248,13 +247,14 @@ def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], 
     asked, reached = tested.asked.tolist(), tested.hits(compared.windows)
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
     # of hundreds of slices most never have anything to tell: those that have a trail, or hit now
-    begun = {key[:2] for key in kept if key[3] == pace} | {(bins.column, bins.slice) for place, _ in reached for bins, _ in [compared.columns[place]]}
+    begun = {(column, part) for column, part, _, own in kept if own == pace}
+    begun |= {(bins.column, bins.slice) for bins, _ in (compared.columns[place] for place, _ in reached)}
     for (column, part), places in compared.places.items():
         for kind, name in enumerate(TESTS) if not part or (column, part) in begun else ():
             key = (column, part, name, pace)
             mine = [place for place in places if asked[place][kind]]
             if part and key not in kept:
-                mine = list(dropwhile(lambda place, kind=kind: (place, kind) not in reached, mine))  # type: ignore[misc]
+                mine = mine[next((at for at, place in enumerate(mine) if (place, kind) in reached), len(mine)) :]
             if mine:
                 before = kept.get(key) or Trail(column=column, test=name, pace=pace, slice=part)
                 levels = [reached.get((place, kind), "none") for place in mine]
@@ -291,6 +291,7 @@ def _follow(trail: Trail, places: Sequence[int], levels: Sequence[Level], at: In
     before = said = trail.verdict
     for end, reached in enumerate(levels, len(trail.hits) + 1):
         before = said
+        # nothing is entered without a hit
         if reached != "none" or before != "none":
             last_three = slice(max(end - 3, 0), end)
             said = verdict(before, trail.test, seen[last_three], effects[last_three])
@@ -316,8 +317,6 @@ def verdict(before: Level, test: Test, seen: Sequence[Level], effects: Sequence[
     Enter a level when this window hits at it and two of the last three did; leave it when the effect stayed below 0.7 of its floor three
     windows running.
     """
-    if before == seen[-1] == "none":
-        return "none"
     entered: Level = "none"
     for candidate in ("warn", "alert"):
         at_least = [_RANK[hit] >= _RANK[candidate] for hit in seen]

@@ -34,6 +34,7 @@ _READ = (MAGIC, b"flybwal\x01")
 
 RESERVE_BYTES = 64 << 20
 """Held back on disk so that a full disk is noticed while there is still room to write the last answers."""
+_RESERVE = "reserve"
 
 SEGMENT_BYTES = 64 << 20
 SEGMENT_S = 3600.0
@@ -301,16 +302,24 @@ def segments(log: Path) -> list[SegmentFile]:
 def sizes(log: Path) -> dict[tuple[str, int], tuple[str, int]]:
     """Every segment file under `.flyball/log`, by gateway and number: its name there, as in `g0/000017.wal`, and its bytes."""
     found: dict[tuple[str, int], tuple[str, int]] = {}
-    # asked of every second, mostly for nothing: no path is made of a name
-    with suppress(FileNotFoundError), os.scandir(log) as folders:
-        for folder in folders:
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as files:
-                for file in files:
-                    number = file.name.removesuffix(".wal")
-                    if number != file.name and number.isdigit():
-                        with suppress(FileNotFoundError):
-                            found[folder.name, int(number)] = f"{folder.name}/{file.name}", file.stat().st_size
+    # asked of every second, mostly for nothing: no path is made of a name, and nothing is raised for the reserve, which is no folder
+    for folder in _entries(log):
+        for file in _entries(folder.path) if folder.name != _RESERVE else ():
+            number = file.name.removesuffix(".wal")
+            if number != file.name and number.isdigit():
+                try:
+                    found[folder.name, int(number)] = f"{folder.name}/{file.name}", file.stat().st_size
+                except FileNotFoundError:
+                    continue
     return found
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class Writer:
@@ -320,7 +329,7 @@ class Writer:
         self._folder = log / gateway
         self._folder.mkdir(parents=True, exist_ok=True)
         self._gateway = gateway
-        self._reserve = log / "reserve"
+        self._reserve = log / _RESERVE
         self._reserve_bytes = reserve_bytes
         self._segment_bytes = segment_bytes
         self._fd = -1

@@ -21,7 +21,7 @@ from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
-from flyball.stats.contrasts import Contrasts, Floats, contrasts, side_by_side
+from flyball.stats.contrasts import Cells, Floats, contrasts, in_cells
 from flyball.stats.multiplicity import benjamini_hochberg
 
 Level = Literal["none", "warn", "alert"]
@@ -408,7 +408,7 @@ class Tested(NamedTuple):
 def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_], *, fast: bool) -> NDArray[np.float64]:
     """p, effect and φ of columns (k,), shape (3, k, 3); notes which tests there are."""
     n, nulls, unseen = np.array([(window.n, window.nulls, window.unseen_n) for _, window in columns], dtype=np.float64).T
-    present, known = n - nulls, np.empty((n.size, _KNOWN))
+    present, known = n - nulls, np.empty((n.size, 10))
     sides = _sides(columns, present.astype(np.int64))
     for places, bins, pooled in sides:
         known[places] = _known_of(bins, pooled.labels, fast=fast)
@@ -417,7 +417,8 @@ def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_
     both = (present > 0) & (valued > 0)
     sides = [side._replace(places=mine) for side in sides if (mine := side.places[both[side.places]]).size]
     there = np.concatenate([np.empty(0, dtype=np.int64), *(side.places for side in sides)])
-    x2, df, m, off = _compared(columns, sides)
+    cells = ([columns[place][1].cells for place in side.places.tolist()] for side in sides)
+    x2, df, m, off = in_cells([Cells(own, *side.pooled) for own, side in zip(cells, sides, strict=True)])
     p, phi, effect = np.ones((3, n.size, len(FLOORS)))
     p[there, 0], phi[there, 0] = _cells_p(x2, df, m, tau[there], windows[there], days[there])
     effect[there, 0] = off
@@ -450,6 +451,7 @@ class _Side(NamedTuple):
 
 
 def _sides(columns: Sequence[tuple[Bins, InputCounts]], present: NDArray[np.int64]) -> list[_Side]:
+    """Every column (k,) on its side; `present` are its values that are not null."""
     own: dict[int, list[int]] = {}
     for place, (bins, _) in enumerate(columns):
         own.setdefault(id(bins), []).append(place)
@@ -464,33 +466,8 @@ def _sides(columns: Sequence[tuple[Bins, InputCounts]], present: NDArray[np.int6
     return found
 
 
-def _compared(columns: Sequence[tuple[Bins, InputCounts]], sides: Sequence[_Side]) -> Contrasts:
-    """Counts in fixed cells against the reference's, in the test cells: windows in the order of `sides`."""
-    if not sides:
-        return contrasts([], [])
-    ours, theirs, sizes = [], [], []
-    for places, _, (labels, counts) in sides:
-        cells = _rows([columns[place][1].cells for place in places.tolist()])
-        # whole numbers, which floats are up to 2⁵³: their sums are exact, and no others are multiplied this fast
-        ours.append((cells.astype(np.float64) @ (labels[:, None] == np.arange(counts.size)).astype(np.float64)).ravel())
-        theirs += [counts] * places.size
-        sizes += [counts.size] * places.size
-    return side_by_side(np.concatenate(ours), np.concatenate(theirs).astype(np.float64), np.array(sizes))
-
-
-def _rows(cells: Sequence[tuple[int, ...]]) -> NDArray[np.uint8] | Counts:
-    """Counts of windows in the same cells, (k, cells). In windows of a thousand rows most fit in a byte, which are read in a third of the time."""
-    try:
-        return np.frombuffer(b"".join(map(bytes, cells)), dtype=np.uint8).reshape(len(cells), -1)
-    except ValueError:
-        return np.array(cells, dtype=np.int64)
-
-
-_KNOWN = 10
-
-
 def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> Floats:
-    """What its reference says of a column: rows, nulls, values seen once, the least φ of unseen values (0: not tested), days; τ and windows of the
+    """What its reference says of a column, (10,): rows, nulls, values seen once, the least φ of unseen values (0: not tested), days; τ and windows of the
     cells and of the nulls, τ of the unseen values.
     """
     kept = _prepared(bins).told
