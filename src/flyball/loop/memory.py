@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import msgspec
 
@@ -184,7 +185,13 @@ def stored(key: str) -> str:
 def load(memory: Memory) -> Memories:
     """What was saved last."""
     raw = memory.load(stored(_CURSOR))
-    return Memories(source=memory, cursor=codec.decode(raw, Cursor) if raw else Cursor())
+    return Memories(source=memory, cursor=_cursor(raw) if raw else Cursor())
+
+
+@lru_cache(maxsize=8)
+def _cursor(raw: bytes) -> Cursor:
+    # most looks find what the last one found
+    return codec.decode(raw, Cursor)
 
 
 def save(memory: Memory, kept: Memories) -> Memories:

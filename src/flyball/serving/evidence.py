@@ -90,9 +90,8 @@ class LiveEvidence:
             return False
         if self._folders.keys() != watches.keys():
             return False
-        for watch in watches.values():
-            if watch.arms or watch.slow_us:
-                return False
+        if any(watch.arms or watch.slow_us for watch in watches.values()):
+            return False
         known, unread = self._last.offsets, 0
         sizes = wal.sizes(self._log)
         newest = dict(sorted(sizes))

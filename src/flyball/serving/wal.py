@@ -34,7 +34,6 @@ _READ = (MAGIC, b"flybwal\x01")
 
 RESERVE_BYTES = 64 << 20
 """Held back on disk so that a full disk is noticed while there is still room to write the last answers."""
-_RESERVE = "reserve"
 
 SEGMENT_BYTES = 64 << 20
 SEGMENT_S = 3600.0
@@ -302,9 +301,9 @@ def segments(log: Path) -> list[SegmentFile]:
 def sizes(log: Path) -> dict[tuple[str, int], tuple[str, int]]:
     """Every segment file under `.flyball/log`, by gateway and number: its name there, as in `g0/000017.wal`, and its bytes."""
     found: dict[tuple[str, int], tuple[str, int]] = {}
-    # asked of every second, mostly for nothing: no path is made of a name, and nothing is raised for the reserve, which is no folder
+    # asked of every second, mostly for nothing: no path is made of a name, and nothing is raised for what is no folder
     for folder in _entries(log):
-        for file in _entries(folder.path) if folder.name != _RESERVE else ():
+        for file in _entries(folder.path) if folder.is_dir() else ():
             number = file.name.removesuffix(".wal")
             if number != file.name and number.isdigit():
                 try:
@@ -318,7 +317,7 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return list(found)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
 
 
@@ -329,7 +328,7 @@ class Writer:
         self._folder = log / gateway
         self._folder.mkdir(parents=True, exist_ok=True)
         self._gateway = gateway
-        self._reserve = log / _RESERVE
+        self._reserve = log / "reserve"
         self._reserve_bytes = reserve_bytes
         self._segment_bytes = segment_bytes
         self._fd = -1
