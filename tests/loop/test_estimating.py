@@ -12,8 +12,10 @@ import pytest
 
 from flyball.api.control import Control
 from flyball.data.erasures import present
+from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP
 from flyball.loop import children
+from flyball.loop.aside import LATER
 from flyball.loop.broken import broken_findings
 from flyball.loop.domain_child import Answer, Task, compare, reference_rows
 from flyball.loop.estimates import NoteEstimate, decide_note_estimate
@@ -277,6 +279,28 @@ def test_the_control_plane_drives_it_and_goes_on_where_it_fails(loans: Loans, ca
         control._estimate(now + 3 * DAY)
         assert wired.ledger.state().get(ESTIMATES, "loan") == row
     assert "performance is not estimated: " in capfd.readouterr().err
+
+
+def test_a_look_that_failed_is_made_an_hour_later_and_not_a_day(loans: Loans) -> None:
+    with loans.opened() as wired:
+        loans.ask(wired, drawn(np.random.default_rng(14), 300))
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        ports, estimating = wired.acting(LOOP), wired.estimating()
+        now = ports.clock.now() + 2 * DAY
+        state = ports.ledger.state()
+        [run] = [row for _, row in state.scan(RUNS) if row.result]
+        expected = wired.blobs.path(ports.library.result(run.result).expected)
+        away = expected.rename(expected.with_suffix(".away"))
+        ports.library.expected.cache_clear()  # type: ignore[attr-defined]  # as a process that has not read it
+        estimating.step(ports, now)
+        with pytest.raises(FlyballError):
+            estimating.finish(ports, now)
+        away.rename(expected)
+        for later, made in ((int(LATER) // 2, False), (int(LATER) + 1, True)):
+            estimating.step(ports, now + later)
+            estimating.finish(ports, now + later)
+            assert (wired.ledger.state().get(ESTIMATES, "loan") is not None) == made
 
 
 def test_where_the_childs_comparison_fails_what_counts_tell_is_estimated_and_its_monitor_is_broken(loans: Loans) -> None:

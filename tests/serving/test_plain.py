@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,13 @@ def raw(rows: list[list[Any]]) -> list[msgspec.Raw]:
     return [msgspec.Raw(pack([row])) for row in rows]
 
 
+def columns(rows: list[msgspec.Raw]) -> list[pl.Series] | None:
+    """Packed rows as a series a field; none where not all of their bytes were read."""
+    ends = np.cumsum([memoryview(row).nbytes for row in rows], dtype=np.int64)
+    found = packed.fields(packed.Packed.of(b"".join(rows)), np.concatenate(([0], ends[:-1])))
+    return found[0] if found is not None and bool((found[1] == ends).all()) else None
+
+
 def same(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return left is right
@@ -34,7 +43,7 @@ def same(left: Any, right: Any) -> bool:
     )
 )
 def test_a_field_of_one_sort_is_read_as_it_was_written(rows: list[tuple[Any, ...]]) -> None:
-    found = packed.columns(raw([list(row) for row in rows]))
+    found = columns(raw([list(row) for row in rows]))
     assert found is not None
     for place, series in enumerate(found):
         wanted = [row[place] for row in rows]
@@ -57,7 +66,7 @@ def test_a_field_of_one_sort_is_read_as_it_was_written(rows: list[tuple[Any, ...
     ],
 )
 def test_what_is_of_several_sorts_or_of_none_that_is_known_is_left(rows: list[list[Any]]) -> None:
-    assert packed.columns(raw(rows)) is None
+    assert columns(raw(rows)) is None
 
 
 def stretch(frames: list[bytes]) -> wal.Stretch:
@@ -172,6 +181,36 @@ def test_every_frame_is_in_one_group_or_handed_back_and_says_the_same_there(writ
             assert list(zip(*(series.to_list() for series in group.input), strict=True)) == [
                 tuple(one.input[0]) for one in known if one.input
             ]
+
+
+values = {"f": st.floats(allow_nan=False), "t": st.text("ab\x00", max_size=14), "u": st.text(max_size=4), "i": st.integers(0, 2**40)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_frames_that_differ_in_their_values_alone_are_one_group(data: st.DataObject) -> None:
+    """Nearly all of a busy log: ids, times and names of one length each, and rows of one shape."""
+    shape = data.draw(st.text("ftui", min_size=1, max_size=24))
+    rows = data.draw(st.lists(st.tuples(*(values[kind] for kind in shape)).map(list), min_size=1, max_size=12))
+    first, name = (
+        data.draw(st.sampled_from([0, 2**33, 2**63 - 200_000, 2**63 + 5])),
+        data.draw(st.sampled_from(["m@1.0.0", f"{'m' * 90}@1.0.0"])),
+    )
+    written = [
+        frame("answer", f"{at:026d}", model=name, role="champion", marks=None, row=row, at=first + at * 10_000, key_hash="")
+        for at, row in enumerate(rows)
+    ]
+    found = stretch(written)
+    answers, _, rest = plain.split(found)
+    if first >= 2**63:
+        assert rest == list(range(len(rows)))
+        return
+    (group,) = answers
+    assert rest == []
+    assert group.version == name
+    assert group.ids.to_list() == [f"{at:026d}" for at in range(len(rows))]
+    assert group.picked_ns.tolist() == [first + at * 10_000 for at in range(len(rows))]
+    assert [list(row) for row in zip(*(series.to_list() for series in group.input), strict=True)] == rows
 
 
 def test_what_is_plain_is_nearly_always_read_as_columns() -> None:

@@ -216,3 +216,13 @@ def test_an_append_says_that_the_disk_refuses_and_never_raises(writer: wal.Write
     monkeypatch.undo()
     assert writer.append([answer("b")])
     assert [(record.kind, record.request_id) for record in wal.read(writer.path)[0]] == [("gap", ""), ("answer", "b")]
+
+
+def test_sizes_are_those_of_segments_alone(tmp_path: Path) -> None:
+    assert wal.sizes(tmp_path / "none") == {}
+    for name in ("g0/000001.wal", "g0/000002.wal", "g1/1000000.wal", "g0/later.wal", "g0/000001.tmp", "reserve"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * len(name))
+    found = {("g0", 1): ("g0/000001.wal", 13), ("g0", 2): ("g0/000002.wal", 13), ("g1", 1_000_000): ("g1/1000000.wal", 14)}
+    assert wal.sizes(tmp_path) == found
+    assert set(found) == {(file.gateway, file.number) for file in wal.segments(tmp_path)}

@@ -16,7 +16,7 @@ from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import drift
 from flyball.stats.cause import cause
 from flyball.stats.cells import pooling
-from flyball.stats.contrasts import contrasts
+from flyball.stats.contrasts import Cells, contrasts, in_cells
 
 MINUTE = 60_000_000
 
@@ -303,6 +303,41 @@ def test_many_contrasts_at_once_are_each_of_them_alone(pairs):
         alone = drift.contrast(window, known)
         assert (found.x2[place], found.df[place], found.m[place]) == pytest.approx(alone, rel=1e-9, abs=1e-9)
         assert found.psi[place] == pytest.approx(drift.psi(window, known), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("most", [3, 255, 256, 100_000])
+def test_windows_are_compared_in_the_cells_of_the_test_whatever_their_counts(most):
+    rng = np.random.default_rng(most)
+    sides = []
+    for cells, merged in ((9, 3), (40, 12), (2, 2)):
+        labels = rng.permutation(np.arange(cells) % merged)
+        windows = [tuple(rng.integers(0, most + 1, cells).tolist()) for _ in range(4)]
+        sides.append(Cells(windows, labels, rng.integers(1, 50_000, merged)))
+    summed = [np.bincount(side.labels, weights=window) for side in sides for window in side.windows]
+    alone = contrasts(summed, [side.reference for side in sides for _ in side.windows])
+    for found, expected in zip(in_cells(sides), alone, strict=True):
+        assert found.tolist() == expected.tolist()
+
+
+def test_what_windows_hit_together_is_what_each_hits_alone(bins):
+    rng = np.random.default_rng(5)
+    frames = [mixed(rng, 1_000, shift=shift, unseen=unseen) for shift, unseen in ((0, 0), (0.3, 0), (0, 0.2), (0, 0), (1, 0.2))]
+    windows = [list(zip(bins, bin_frame(bins, frame), strict=True)) for frame in frames]
+    # column by column, as they are judged
+    order = [(number, pair) for pairs in zip(*windows, strict=True) for number, pair in enumerate(pairs)]
+    tested = drift.Tested.of([pair for _, pair in order], fast=True)
+    together = {
+        (order[place][0], order[place][1][0].column, drift.TESTS[kind]): level
+        for (place, kind), level in tested.hits([number for number, _ in order]).items()
+    }
+    alone = {
+        (number, test.column, test.test): test.level
+        for number, pairs in enumerate(windows)
+        for test in drift.hits(drift.window_tests(pairs, fast=True))
+        if test.level != "none"
+    }
+    assert together == alone
+    assert {number for number, _, _ in alone} == {1, 2, 4}
 
 
 def test_the_tests_of_a_window_are_those_of_each_column_in_turn(bins):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,14 +21,18 @@ from flyball.stats import binned
 from flyball.stats.logspace import Floats
 
 Flags = NDArray[np.bool_]
-_UNLABELLED, _TP, _FP, _FN, _TN, _RIGHT, _WRONG = range(7)
-_KINDS = 8
+_TP, _FP, _FN, _TN, _RIGHT, _WRONG = range(6)
+_KINDS = 6
+_SUMMED = ("value", "label", "score", "loss", "wrong", SCORES)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Matured rows as arrays (n,): what kind of row each is, what is summed of it, and which have scores in cells."""
+    """Rows with a label as arrays (n,): their places among all that matured, what kind of row each is, what is summed of it, and which have scores in
+    cells.
+    """
 
+    at: Codes
     kinds: Codes
     sums: Mapping[str, Floats]
     scored: Flags
@@ -95,22 +99,25 @@ def _slicings(matured: pl.DataFrame) -> Iterator[tuple[str, _Place]]:
 def _sums(watch: Watch, rows: Rows, name: str, place: _Place) -> Iterator[Quality]:
     there = place.keys >= 0
     everyone = bool(there.all())
+    by = groups(place.keys if everyone else place.keys[there], place.most)
+    own = there[rows.at]
 
     def kept(values: Any) -> Any:
         # where no scores are kept in cells there are none of any row
-        return values if everyone or not values.size else values[there]
+        return values if everyone or not values.size else values[own]
 
-    by = groups(kept(place.keys), place.most)
-    kinds = by.table(kept(rows.kinds), _KINDS)
-    sums = {each: _held(by.sum(kept(values))) for each, values in rows.sums.items()}
+    matured = np.bincount(by.codes, minlength=len(by.keys)).tolist()
+    labels = by.of(rows.at if everyone else (np.cumsum(there) - 1)[rows.at[own]])
+    kinds = labels.table(kept(rows.kinds), _KINDS)
+    sums = {each: _held(labels.sum(kept(values))) for each, values in rows.sums.items()}
     scored = kept(rows.scored)
-    scores = _scores(by, scored, kept(rows.cells), kept(rows.places), kept(rows.positive))
-    counts = by.sum(scored)
+    scores = _scores(labels, scored, kept(rows.cells), kept(rows.places), kept(rows.positive))
+    counts = labels.sum(scored)
     for group, key in enumerate(by.keys):
         version, role, minute, value = place.of(key)
         of = kinds[group].tolist()
         right = of[_TP] + of[_TN] + of[_RIGHT]
-        labelled = sum(of) - of[_UNLABELLED]
+        labelled = sum(of)
         summed = {each: float(values[group]) for each, values in sums.items()}
         if watch.task in CLASSES:
             summed |= {"loss": float(labelled - right), "loss_sq": float(labelled - right)}
@@ -120,7 +127,7 @@ def _sums(watch: Watch, rows: Rows, name: str, place: _Place) -> Iterator[Qualit
             role=role,  # type: ignore[arg-type]  # text of a column that holds roles
             slice=f"{name}={value}" if name else "",
             minute=minute,
-            matured=sum(of),
+            matured=matured[group],
             labelled=labelled,
             correct=right,
             tp=of[_TP],
@@ -145,30 +152,24 @@ def _scores(by: Groups, scored: Flags, cells: Codes, places: Codes, positive: Fl
 
 
 def _rows(matured: pl.DataFrame, watch: Watch) -> Rows:
-    n = matured.height
+    at = matured["label"].is_not_null().arg_true()
+    # of most rows no label may ever come, and there is nothing to sum of them
+    if at.len() < matured.height:
+        matured = pl.DataFrame([matured[name].gather(at) for name in _SUMMED if name in matured.columns])
+    nobody: Flags = np.zeros(at.len(), dtype=np.bool_)
     nothing: Codes = np.empty(0, dtype=np.int64)
-    labelled = matured["label"].is_not_null().to_numpy()
-    no_scores = Rows(np.where(labelled, _RIGHT, _UNLABELLED), {}, np.zeros(n, dtype=np.bool_), nothing, nothing, labelled)
-    if watch.task == "binary":
-        return _binary(matured, watch, labelled)
-    if watch.task == "multiclass":
-        return _multiclass(matured, watch, labelled)
+    plain = Rows(at.to_numpy().astype(np.int64), np.full(at.len(), _RIGHT), {}, nobody, nothing, nothing, nobody)
+    if watch.task in CLASSES:
+        plain = replace(plain, kinds=np.where(matured["wrong"].to_numpy() > 0, _WRONG, _RIGHT))
+        return (_binary if watch.task == "binary" else _multiclass)(matured, watch, plain)
     if watch.task == "ranking" or matured["value"].dtype != pl.Float64:
-        return Rows(no_scores.kinds, {}, no_scores.scored, nothing, nothing, labelled)
-    loss = matured["loss"].fill_null(0.0).to_numpy()
-    value, truth = (matured[name].fill_null(0.0).to_numpy() for name in ("value", "label"))
-    return Rows(
-        no_scores.kinds,
-        {"loss": loss, "loss_sq": loss * loss} | _powers(value, truth, labelled),
-        no_scores.scored,
-        nothing,
-        nothing,
-        labelled,
-    )
+        return plain
+    loss, value, truth = (matured[name].fill_null(0.0).to_numpy() for name in ("loss", "value", "label"))
+    return replace(plain, sums={"loss": loss, "loss_sq": loss * loss} | _powers(value, truth))
 
 
-def _powers(value: Floats, truth: Floats, labelled: Flags) -> dict[str, Floats]:
-    """What is summed of numbers, 0 of rows without a label; whatever is not finite or too large is `MOST`."""
+def _powers(value: Floats, truth: Floats) -> dict[str, Floats]:
+    """What is summed of numbers; whatever is not finite or too large is `MOST`."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         error = np.minimum(np.nan_to_num(np.abs(value - truth), nan=MOST_ERROR), MOST_ERROR)
         squared = error * error
@@ -189,7 +190,7 @@ def _powers(value: Floats, truth: Floats, labelled: Flags) -> dict[str, Floats]:
             "sq_truth": squared * truth,
             "sq_truth_sq": squared * truth_sq,
         }
-        return {name: np.where(labelled, np.clip(np.nan_to_num(values, nan=MOST), -MOST, MOST), 0.0) for name, values in found.items()}
+        return {name: np.clip(np.nan_to_num(values, nan=MOST), -MOST, MOST) for name, values in found.items()}
 
 
 def plain_class(label: object, numbers: bool) -> float | str | None:  # noqa: FBT001 - the one of two forms that the rows have
@@ -199,32 +200,27 @@ def plain_class(label: object, numbers: bool) -> float | str | None:  # noqa: FB
     return float(label) if isinstance(label, int | float) else None
 
 
-def _binary(matured: pl.DataFrame, watch: Watch, labelled: Flags) -> Rows:
-    numbers = matured["value"].dtype == pl.Float64
+def _binary(labelled: pl.DataFrame, watch: Watch, plain: Rows) -> Rows:
+    numbers = labelled["value"].dtype == pl.Float64
     classes = [plain_class(one, numbers) for one in watch.classes] or ([0.0, 1.0] if numbers else [])
-    kinds = _right_or_wrong(matured, labelled)
-    truth = np.zeros(matured.height, dtype=np.bool_)
+    kinds = plain.kinds
+    truth = plain.positive
     known = truth
     if len(classes) == 2 and None not in classes:
-        told = {name: [_is(matured[name], one) for one in classes] for name in ("value", "label")}
+        told = {name: [_is(labelled[name], one) for one in classes] for name in ("value", "label")}
         called, truth = told["value"][1], told["label"][1]
-        known = labelled & (told["label"][0] | truth)
+        known = told["label"][0] | truth
         both = known & (told["value"][0] | called)
         kinds = np.where(both, np.where(called, np.where(truth, _TP, _FP), np.where(truth, _FN, _TN)), kinds)
     # a null becomes NaN by itself
-    score = matured["score"].to_numpy()
+    score = labelled["score"].to_numpy()
     scored = known & (score >= 0) & (score <= 1)
     held = np.where(scored, score, 0.5)
     cells, places = binned.spots_of(held)
     lost = np.where(scored, -np.log(np.clip(np.where(truth, held, 1 - held), TINY, 1 - TINY)), 0.0)
     off = np.where(scored, (held - truth) ** 2, 0.0)
     sums = {"log_loss": lost, "log_loss_sq": lost * lost, "sq_score": off, "quad_score": off * off}
-    return Rows(kinds, sums, scored, cells, places, truth)
-
-
-def _right_or_wrong(matured: pl.DataFrame, labelled: Flags) -> Codes:
-    wrong = matured["wrong"].to_numpy() > 0
-    return np.where(labelled, np.where(wrong, _WRONG, _RIGHT), _UNLABELLED)
+    return replace(plain, kinds=kinds, sums=sums, scored=scored, cells=cells, places=places, positive=truth)
 
 
 def _is(values: pl.Series, one: object) -> Flags:
@@ -232,25 +228,22 @@ def _is(values: pl.Series, one: object) -> Flags:
     return found
 
 
-def _multiclass(matured: pl.DataFrame, watch: Watch, labelled: Flags) -> Rows:
-    kinds = _right_or_wrong(matured, labelled)
-    nothing: Codes = np.empty(0, dtype=np.int64)
-    scored, sums = np.zeros(matured.height, dtype=np.bool_), dict[str, Floats]()
-    if watch.classes and SCORES in matured.columns and matured[SCORES].dtype == pl.List:
-        happened = _of_what_happened(matured, watch)
-        scored = labelled & (happened >= 0) & (happened <= 1)
-        lost = np.where(scored, -np.log(np.clip(np.where(scored, happened, 1.0), TINY, 1 - TINY)), 0.0)
-        sums = {"log_loss": lost, "log_loss_sq": lost * lost}
-    return Rows(kinds, sums, scored, nothing, nothing, labelled)
+def _multiclass(labelled: pl.DataFrame, watch: Watch, plain: Rows) -> Rows:
+    if not watch.classes or SCORES not in labelled.columns or labelled[SCORES].dtype != pl.List:
+        return plain
+    happened = _of_what_happened(labelled, watch)
+    scored = (happened >= 0) & (happened <= 1)
+    lost = np.where(scored, -np.log(np.clip(np.where(scored, happened, 1.0), TINY, 1 - TINY)), 0.0)
+    return replace(plain, sums={"log_loss": lost, "log_loss_sq": lost * lost}, scored=scored)
 
 
-def _of_what_happened(matured: pl.DataFrame, watch: Watch) -> Floats:
+def _of_what_happened(labelled: pl.DataFrame, watch: Watch) -> Floats:
     """The score of the class that a row turned out to be; NaN where there is none."""
-    numbers = matured["label"].dtype == pl.Float64
+    numbers = labelled["label"].dtype == pl.Float64
     classes = [plain_class(one, numbers) for one in watch.classes]
     places = list(range(len(classes)))
     place = pl.col("label").replace_strict(classes, places, default=None, return_dtype=pl.Int64)
     whole = pl.col(SCORES).list.len() == len(classes)
-    picked = matured.select(pl.when(whole).then(pl.col(SCORES).list.get(place, null_on_oob=True)))
+    picked = labelled.select(pl.when(whole).then(pl.col(SCORES).list.get(place, null_on_oob=True)))
     found: Floats = picked.to_series().cast(pl.Float64).fill_null(float("nan")).to_numpy()
     return found

@@ -69,10 +69,11 @@ class Estimating(Aside[Due, PerformanceEstimated]):
         super().__init__()
         self._log, self._blobs, self._sealed, self._on = log, blobs, sealed, on
         self._done: dict[str, tuple[str, Instant]] = {}
-        """By model: the version and window that were looked at last, whatever came of it."""
+        """By model: the version and window of which there is nothing more to tell."""
 
     def _keep(self, ports: Ports, made: PerformanceEstimated) -> None:
         command = NoteEstimate(id=ports.clock.new_id("cmd"), actor=ACTOR, made=made)
+        self._done[made.model] = (made.version, made.until)
         if decide_note_estimate(ports.ledger.state(), command, ports.clock.now()):
             ports.ledger.execute(command, decide_note_estimate)
 
@@ -84,16 +85,16 @@ class Estimating(Aside[Due, PerformanceEstimated]):
         for name, declared in state.scan(DECLARATIONS):
             roles, before = state.get(MODELS, name), state.get(ESTIMATES, name)
             version = state.get(VERSIONS, f"{name}/{roles.champion}") if roles is not None and roles.champion else None
-            if version is None or self._done.get(name) == (version.version, until):
-                continue
-            self._done[name] = (version.version, until)
-            if before is not None and before.newest.version == version.version and before.newest.until >= until:
+            if version is None or self._left(name, now) or self._done.get(name) == (version.version, until):
                 continue
             counted = counted or load(ports.memory)
             kept = counted.monitor(name)
             since = estimates.begins(kept.released_at, until)
-            if kept.version == version.version and within(kept.answered, version.version, since, until).n:
-                yield self._about(ports, state, ports.library.model(declared.body), version, kept, since, until)
+            told = before is not None and before.newest.version == version.version and before.newest.until >= until
+            if told or kept.version != version.version or not within(kept.answered, version.version, since, until).n:
+                self._done[name] = (version.version, until)
+                continue
+            yield self._about(ports, state, ports.library.model(declared.body), version, kept, since, until)
 
     def _about(
         self, ports: Ports, state: State, model: Model, version: VersionRow, kept: MonitorState, since: Instant, until: Instant

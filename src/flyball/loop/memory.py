@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import msgspec
 
@@ -140,15 +141,14 @@ class Memories:
 
         active: the rollout, if any, of each model that answers; of these, what was not counted is noted as a gap.
         """
-        touched = batch.models
         if not batch.holds:
-            return replace(self, cursor=cursor)
+            return self if cursor == self.cursor else replace(self, cursor=cursor)
         kept, heard = replace(self, cursor=cursor, changed=self.changed | {_CURSOR}), self.heard
         for model in batch.uncounted.keys() & active.keys():
             kept = kept.with_monitor(monitoring.uncounted(kept.monitor(model), batch.uncounted[model], batch.until))
         for model in watches if batch.gaps else ():
             kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
-        for model in touched & set(watches):
+        for model in batch.models & set(watches):
             counted = monitoring.absorb(kept.monitor(model), batch, watches[model].bins, heard)
             if watches[model].patience:
                 counted = msgspec.structs.replace(counted, seen=learning.count(counted.seen, batch, model))
@@ -185,31 +185,37 @@ def stored(key: str) -> str:
 def load(memory: Memory) -> Memories:
     """What was saved last."""
     raw = memory.load(stored(_CURSOR))
-    return Memories(source=memory, cursor=codec.decode(raw, Cursor) if raw else Cursor())
+    return Memories(source=memory, cursor=_cursor(raw) if raw else Cursor())
+
+
+@lru_cache(maxsize=8)
+def _cursor(raw: bytes) -> Cursor:
+    # most looks find what the last one found
+    return codec.decode(raw, Cursor)
 
 
 def save(memory: Memory, kept: Memories) -> Memories:
     """Write what changed, in one transaction."""
-    if kept.changed:
-        items: dict[str, bytes | None] = {}
-        known = dict(kept.kept)
-        for key in kept.changed:
-            if key.startswith(_MONITOR):
-                model = key.removeprefix(_MONITOR)
-                rows, known[model] = keeping.write(key, kept.monitors[model], kept.stored_parts(model))
-                items.update(rows)
-            elif key.startswith(_ROLLOUT):
-                items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
-            elif key.startswith(_USAGE):
-                items[key] = codec.encode(kept.usages[key.removeprefix(_USAGE)])
-            elif key == _HEARD:
-                items[key] = codec.encode(kept.heard)
-            elif key.startswith(_DECLARED):
-                items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
-        items[_CURSOR] = codec.encode(kept.cursor)
-        memory.save({stored(key): body for key, body in items.items()})
-        kept = replace(kept, kept=known)
-    return replace(kept, changed=frozenset())
+    if not kept.changed:
+        return kept
+    items: dict[str, bytes | None] = {}
+    known = dict(kept.kept)
+    for key in kept.changed:
+        if key.startswith(_MONITOR):
+            model = key.removeprefix(_MONITOR)
+            rows, known[model] = keeping.write(key, kept.monitors[model], kept.stored_parts(model))
+            items.update(rows)
+        elif key.startswith(_ROLLOUT):
+            items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
+        elif key.startswith(_USAGE):
+            items[key] = codec.encode(kept.usages[key.removeprefix(_USAGE)])
+        elif key == _HEARD:
+            items[key] = codec.encode(kept.heard)
+        elif key.startswith(_DECLARED):
+            items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
+    items[_CURSOR] = codec.encode(kept.cursor)
+    memory.save({stored(key): body for key, body in items.items()})
+    return replace(kept, kept=known, changed=frozenset())
 
 
 def recent_latency(state: MonitorState, least: int = 2_000) -> dict[int, int]:

@@ -6,7 +6,7 @@ made anew from what they hold, so the order in which rows came changes nothing. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -99,6 +99,7 @@ class Reference:
         wholes = {own.column: own for own in bins if not own.slice}
         self.bins: dict[Key, Bins] = {}
         self.fast: set[Key] = set()
+        self._days: dict[int, dict[Key, Bins]] = {}
         for own in bins:
             whole = wholes[own.column]
             named = msgspec.structs.replace(own, edges=whole.edges, values=whole.values) if own.slice else own
@@ -107,12 +108,15 @@ class Reference:
             if (own is whole or (own.column, "") in self.fast) and fast_enough(named, rows or 1):
                 self.fast.add((own.column, own.slice))
 
-    def at(self, key: Key, window: Window, pace: Pace) -> Bins | None:
-        """What a window is compared with: a day with its own day of the week, as a whole. None: nothing."""
-        own = self.bins.get(key)
-        if pace != "day" or own is None:
-            return own
-        return None if own.slice else of_weekday(own, window.started // DAY % 7)
+    def beside(self, window: Window, pace: Pace) -> Mapping[Key, Bins]:
+        """What a window is compared with: a day with its own day of the week, as a whole."""
+        if pace != "day":
+            return self.bins
+        weekday = window.started // DAY % 7
+        if weekday not in self._days:
+            own = {key: of_weekday(bins, weekday) for key, bins in self.bins.items() if not bins.slice}
+            self._days[weekday] = {key: bins for key, bins in own.items() if bins is not None}
+        return self._days[weekday]
 
 
 _REFERENCES: dict[int, tuple[Sequence[Bins], Reference]] = {}
@@ -132,8 +136,10 @@ def add_counts(first: InputCounts, *others: InputCounts) -> InputCounts:
     """The sum of counts of one column, in their order. Counts in other cells (another reference) replace what was there."""
     parts = [first]
     for one in others:
-        parts = [*parts, one] if len(one.cells) == len(first.cells) else [one]
-        first = parts[0]
+        if len(one.cells) != len(parts[0].cells):
+            parts.clear()
+        parts.append(one)
+    first = parts[0]
     if len(parts) == 1:
         return first
     unseen = dict(first.unseen)
@@ -162,8 +168,8 @@ def grow(window: Window, inputs: Iterable[InputCounts]) -> Window:
 
 
 def fill(window: Window | None, inputs: Sequence[InputCounts], since: Instant) -> tuple[Window | None, Window | None]:
-    """Add counts to a window of a thousand rows; return (the open window, the window that is full, if it is)."""
-    window = grow(window or Window(started=since), inputs)
+    """Add counts of a column each, one at least, to a window of a thousand rows; return (the open window, the window that is full, if it is)."""
+    window = grow(window, inputs) if window else Window(started=since, n=max(counts.n for counts in inputs), columns=tuple(inputs))
     return (window, None) if window.n < FAST_ROWS else (None, window)
 
 
@@ -236,67 +242,72 @@ def judge(trails: tuple[Trail, ...], windows: Sequence[tuple[Window, Instant]], 
     """
     if not windows:
         return trails
-    sides = [list(_comparable(window, reference, pace)) for window, _ in windows]
-    tested = Tested.of([side for some in sides for side in some], fast=pace == "fast")
-    asked, effects = tested.asked.tolist(), tested.effect.tolist()
+    compared = _comparable([window for window, _ in windows], reference, pace)
+    tested = Tested.of(compared.columns, fast=pace == "fast")
+    asked, reached = tested.asked.tolist(), tested.hits(compared.windows)
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
     # of hundreds of slices most never have anything to tell: those that have a trail, or hit now
-    sliced = {key[:3] for key in kept if key[1] and key[3] == pace}
-    steps: dict[tuple[str, str, Test], list[_Step]] = {}
-    end = 0
-    for some, (_, at) in zip(sides, windows, strict=True):
-        first, end = end, end + len(some)
-        reached = tested.hits(first, end)
-        sliced |= {(bins.column, bins.slice, TESTS[kind]) for place, kind in reached if (bins := some[place - first][0]).slice}
-        for place, (bins, _) in enumerate(some, first):
-            for kind, name in enumerate(TESTS) if sliced or not bins.slice else ():
-                key = (bins.column, bins.slice, name)
-                if asked[place][kind] and (not bins.slice or key in sliced):
-                    steps.setdefault(key, []).append(_Step(place, reached.get((place, kind), "none"), effects[place][kind], at))
-    for key, some_steps in steps.items():
-        column, part, name = key
-        before = kept.get((*key, pace)) or Trail(column=column, test=name, pace=pace, slice=part)
-        kept[*key, pace] = _follow(before, some_steps, tested, TESTS.index(name))
+    begun = {(column, part) for column, part, _, own in kept if own == pace}
+    begun |= {(bins.column, bins.slice) for bins, _ in (compared.columns[place] for place, _ in reached)}
+    for (column, part), places in compared.places.items():
+        for kind, name in enumerate(TESTS) if not part or (column, part) in begun else ():
+            key = (column, part, name, pace)
+            mine = [place for place in places if asked[place][kind]]
+            if part and key not in kept:
+                mine = mine[next((at for at, place in enumerate(mine) if (place, kind) in reached), len(mine)) :]
+            if mine:
+                before = kept.get(key) or Trail(column=column, test=name, pace=pace, slice=part)
+                levels = [reached.get((place, kind), "none") for place in mine]
+                kept[key] = _follow(before, mine, levels, windows[compared.windows[mine[-1]]][1], tested)
     return tuple(kept[key] for key in sorted(kept))
 
 
-def _comparable(window: Window, reference: Reference, pace: Pace) -> Iterator[tuple[Bins, InputCounts]]:
-    """The columns of a window that hold enough, each with what it is compared with."""
-    for counts in window.columns:
-        bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
-        if bins is not None and bins.n and len(counts.cells) == len(bins.counts):
-            yield bins, counts
+class _Compared(NamedTuple):
+    """The columns of windows (k,) that hold enough, each beside what it is compared with; of which window each is; and where those of each key lie."""
+
+    columns: list[tuple[Bins, InputCounts]]
+    windows: list[int]
+    places: dict[Key, list[int]]
 
 
-class _Step(NamedTuple):
-    """One test of a window that ended `at`: the place of what was compared among all that was tested, and what it came to."""
+def _comparable(windows: Sequence[Window], reference: Reference, pace: Pace) -> _Compared:
+    found = _Compared([], [], {})
+    for number, window in enumerate(windows):
+        beside = reference.beside(window, pace)
+        for counts in window.columns:
+            key = (counts.column, counts.slice)
+            bins = beside.get(key) if counts.n >= FEWEST else None
+            if bins is not None and bins.n and len(counts.cells) == len(bins.counts):
+                found.places.setdefault(key, []).append(len(found.columns))
+                found.columns.append((bins, counts))
+                found.windows.append(number)
+    return found
 
-    place: int
-    level: Level
-    effect: float
-    at: Instant
 
-
-def _follow(trail: Trail, steps: Sequence[_Step], tested: Tested, kind: int) -> Trail:
-    """Carry a trail through the windows of which these are the tests of one kind, one at least."""
-    before, said, seen, effects = trail.verdict, trail.verdict, trail.hits, trail.effects
-    for step in steps:
-        seen, effects, before = (*seen, step.level)[-3:], (*effects, step.effect)[-3:], said
-        said = verdict(before, trail.test, seen, effects)
-    last = steps[-1]
-    test = tested.test(last.place, kind, last.level)
-    found = cause(*tested.columns[last.place], test) if last.level != "none" or before != "none" else None
+def _follow(trail: Trail, places: Sequence[int], levels: Sequence[Level], at: Instant, tested: Tested) -> Trail:
+    """Carry a trail through the windows, one at least, of which these are the places among what was tested, and the levels; the last ended `at`."""
+    kind, last = TESTS.index(trail.test), places[-1]
+    seen, effects = (*trail.hits, *levels), (*trail.effects, *tested.effect[places, kind].tolist())
+    before = said = trail.verdict
+    for end, reached in enumerate(levels, len(trail.hits) + 1):
+        before = said
+        # nothing is entered without a hit
+        if reached != "none" or before != "none":
+            last_three = slice(max(end - 3, 0), end)
+            said = verdict(before, trail.test, seen[last_three], effects[last_three])
+    test = tested.test(last, kind, levels[-1])
+    found = cause(*tested.columns[last], test) if levels[-1] != "none" or before != "none" else None
     return msgspec.structs.replace(
         trail,
-        hits=seen,
-        effects=effects,
+        hits=seen[-3:],
+        effects=effects[-3:],
         verdict=said,
         p=test.p,
         n=test.n,
         value=found.value if found else "",
         how=found.how if found else "",
-        at=last.at,
-        windows=trail.windows + len(steps),
+        at=at,
+        windows=trail.windows + len(places),
     )
 
 
@@ -306,8 +317,6 @@ def verdict(before: Level, test: Test, seen: Sequence[Level], effects: Sequence[
     Enter a level when this window hits at it and two of the last three did; leave it when the effect stayed below 0.7 of its floor three
     windows running.
     """
-    if before == seen[-1] == "none":
-        return "none"
     entered: Level = "none"
     for candidate in ("warn", "alert"):
         at_least = [_RANK[hit] >= _RANK[candidate] for hit in seen]

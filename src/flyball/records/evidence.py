@@ -311,13 +311,15 @@ class Batch(Record, frozen=True):
     @property
     def holds(self) -> bool:
         """Whether anything would be lost with it."""
-        return bool(self.models or self.uncounted or self.gaps)
+        return any(self._parts()) or bool(self.unmatched or self.uncounted or self.gaps)
 
     @property
     def models(self) -> set[str]:
         """The models of which something is counted."""
-        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.labels, self.inputs, self.refusals, self.answered)
-        return {item.model for part in parts for item in part} | set(self.unmatched)
+        return {item.model for part in self._parts() for item in part} | set(self.unmatched)
+
+    def _parts(self) -> tuple[tuple[Traffic | Quality | Pairs | LabelBlock | Labels | InputCounts | Refusals | AnsweredDay, ...], ...]:
+        return (self.traffic, self.quality, self.pairs, self.blocks, self.labels, self.inputs, self.refusals, self.answered)
 
 
 class Cursor(Record, frozen=True):

@@ -34,7 +34,7 @@ _NO_ROWS = pl.DataFrame()
 _SLACK = 3_600_000_000
 """Files last written longer before the oldest waiting row than this hold nothing that waits."""
 
-_AT_ONCE = 2 << 20
+_AT_ONCE = 3 << 20
 """Bytes of a log that are read together: its frames are gone through field by field, and more of them would be fetched from memory each time."""
 
 _BUSY, _MOST_UNREAD = 64 << 10, 8 << 20

@@ -19,10 +19,11 @@ from flyball.serving.packed import Flags, Packed, Places, Words
 
 _NIL = 0xC0
 _PREFIX = 8
+_HEAD = 128
+"""Bytes in which the fields before the rows end, but for long names."""
+
 _VIEWED = 0x9E
-_ANSWERS = np.array(
-    [int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow")], dtype=np.uint64
-)
+_ANSWERS = tuple(np.uint64(int.from_bytes(fields + b"\xa6" + kind)) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow"))
 _LABEL = int.from_bytes(b"\x9d\xa5label")
 """How frames begin: the first eight bytes, and the first seven. Of thirteen fields the last are marks; what a model's views gave comes after them."""
 
@@ -96,19 +97,23 @@ class _Texts(NamedTuple):
         return _Texts(self.starts[rows], self.sizes[rows])
 
 
-@dataclass
 class _Heads:
     """The fields before the rows of frames that begin as plain ones do. `good`: those that have gone on as such; all others stand still."""
 
-    packed: Packed
-    frames: Places
-    starts: Places
-    places: Places
-    ends: Places
-    good: Flags
+    def __init__(self, whole: Packed, frames: Places, starts: Places, ends: Places, *, is_label: bool) -> None:
+        self.packed, self.frames, self.starts, self.ends = whole, frames, starts, ends
+        self.places = starts + (7 if is_label else 8)
+        self.good: Flags = np.ones(frames.size, dtype=np.bool_)
+        # nearly always the fields of all frames of a sort are of one length each
+        self._ahead: packed.Ahead | None = packed.Ahead(whole, self.places, _HEAD)
 
     def text(self) -> _Texts:
         """The next field, a text."""
+        size = self._ahead.text() if self._ahead is not None else None
+        if self._ahead is not None and size is not None:
+            starts = self.places + (self._ahead.passed - size)
+            return _Texts(starts, np.full(starts.size, size, dtype=np.int64))
+        self.leave()
         tags = self.packed.buffer[self.places]
         starts, sizes = packed.spans(self.packed, self.places, tags)
         self._on(starts + sizes, packed.is_text(tags))
@@ -116,10 +121,19 @@ class _Heads:
 
     def whole(self) -> Places:
         """The next field, a whole number that is not negative."""
-        tags = self.packed.buffer[self.places]
-        found, after, known = packed.whole_numbers(self.packed, self.places, tags)
+        found = self._ahead.whole() if self._ahead is not None else None
+        if found is not None:
+            return found
+        self.leave()
+        found, after, known = packed.whole_numbers(self.packed, self.places, self.packed.buffer[self.places])
         self._on(after, known)
         return found
+
+    def leave(self) -> None:
+        """Stand behind what was read of all at once."""
+        if self._ahead is not None:
+            after, self._ahead = self.places + self._ahead.passed, None
+            self._on(after, self.good)
 
     def _on(self, after: Places, known: Flags) -> None:
         self.good &= known & (after < self.ends)
@@ -136,10 +150,9 @@ def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
     rest = np.ones(ends.size, dtype=np.bool_)
     found_groups: list[list[Group]] = []
     # apart, for what is alike in all frames of a sort is read in one step
-    for is_label, begun in ((False, np.isin(first, _ANSWERS)), (True, first >> np.uint64(8) == _LABEL)):
+    for is_label, begun in ((False, np.logical_or.reduce([first == word for word in _ANSWERS])), (True, first >> np.uint64(8) == _LABEL)):
         frames = np.flatnonzero(begun)
-        places = starts[frames]
-        heads = _Heads(whole, frames, places, places + (7 if is_label else 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
+        heads = _Heads(whole, frames, starts[frames], ends[frames], is_label=is_label)
         groups = list(_groups(heads, is_label=is_label)) if frames.size else []
         if is_label and groups:
             done = np.concatenate([group.frames for group in groups])
@@ -153,9 +166,10 @@ def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
 
 def _moments(whole: Packed, frames: Places, starts: Places, ends: Places) -> Places:
     """When these labels came (monotonic ns); none of those with an id that no plain label can have."""
-    heads = _Heads(whole, frames, starts, starts + 7, ends, np.ones(frames.size, dtype=np.bool_))
+    heads = _Heads(whole, frames, starts, ends, is_label=True)
     heads.text()
     came = heads.whole()
+    heads.leave()
     return came[heads.good]
 
 
@@ -175,6 +189,7 @@ def _groups(heads: _Heads, *, is_label: bool) -> Iterator[Group]:
     heads.whole()
     version, role, keys, status = heads.text(), heads.text(), heads.text(), heads.text()
     rows = heads.whole()
+    heads.leave()
     fine = (status.sizes == 2) & (buffer[status.starts] == ord("o")) & (buffer[status.starts + 1] == ord("k"))
     good = np.flatnonzero(heads.good & fine & (rows == 1))
     for place in _alike(heads.packed, good.size, (version.of(good), role.of(good))):
@@ -289,7 +304,12 @@ def _alike(whole: Packed, n: int, texts: Sequence[_Texts]) -> Iterator[Places]:
 
 def _words(whole: Packed, text: _Texts) -> Iterator[Words]:
     """The bytes of texts, eight at a time; zeros after the last."""
-    for begin in range(0, int(text.sizes.max()), 8):
+    widest = int(text.sizes.max())
+    same = widest == int(text.sizes.min())
+    for begin in range(0, widest, 8):
+        if same:
+            yield whole.words[text.starts + begin] >> np.uint64(8 * max(8 - widest + begin, 0))
+            continue
         left = np.clip(text.sizes - begin, 0, 8)
         # a number cannot be shifted by all of its bits
         cut = ((8 - left) * 8).astype(np.uint64) & np.uint64(63)

@@ -301,16 +301,24 @@ def segments(log: Path) -> list[SegmentFile]:
 def sizes(log: Path) -> dict[tuple[str, int], tuple[str, int]]:
     """Every segment file under `.flyball/log`, by gateway and number: its name there, as in `g0/000017.wal`, and its bytes."""
     found: dict[tuple[str, int], tuple[str, int]] = {}
-    # asked of every second, mostly for nothing: no path is made of a name
-    with suppress(FileNotFoundError), os.scandir(log) as folders:
-        for folder in folders:
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as files:
-                for file in files:
-                    number = file.name.removesuffix(".wal")
-                    if number != file.name and number.isdigit():
-                        with suppress(FileNotFoundError):
-                            found[folder.name, int(number)] = f"{folder.name}/{file.name}", file.stat().st_size
+    # asked of every second, mostly for nothing: no path is made of a name, and nothing is raised for what is no folder
+    for folder in _entries(log):
+        for file in _entries(folder.path) if folder.is_dir() else ():
+            number = file.name.removesuffix(".wal")
+            if number != file.name and number.isdigit():
+                try:
+                    found[folder.name, int(number)] = f"{folder.name}/{file.name}", file.stat().st_size
+                except FileNotFoundError:
+                    continue
     return found
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
 
 
 class Writer:

@@ -39,6 +39,41 @@ def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
     return side_by_side(np.concatenate(windows).astype(np.float64), np.concatenate(references).astype(np.float64), sizes)
 
 
+class Cells(NamedTuple):
+    """Windows (k,) of counts in the same fixed cells (cells,); the test cell of each fixed cell, (cells,), and the reference's counts in these."""
+
+    windows: Sequence[tuple[int, ...]]
+    labels: NDArray[np.int64]
+    reference: NDArray[np.int64]
+
+
+def in_cells(sides: Sequence[Cells]) -> Contrasts:
+    """Compare every window with the reference, in the test cells, one after the other.
+
+    >>> found = in_cells([Cells([(10, 20, 10), (0, 10, 30)], np.array([0, 1, 1]), np.array([30, 10]))])
+    >>> found.x2
+    array([20., 48.])
+    """
+    if not sides:
+        return contrasts([], [])
+    ours, theirs, sizes = [], [], []
+    for windows, labels, reference in sides:
+        cells = labels + reference.size * np.arange(len(windows))[:, None]
+        # whole numbers up to 2⁵³ are exact as floats, and so are their sums
+        ours.append(np.bincount(cells.ravel(), weights=_rows(windows).ravel(), minlength=reference.size * len(windows)))
+        theirs += [reference] * len(windows)
+        sizes += [reference.size] * len(windows)
+    return side_by_side(np.concatenate(ours), np.concatenate(theirs).astype(np.float64), np.array(sizes))
+
+
+def _rows(windows: Sequence[tuple[int, ...]]) -> NDArray[np.uint8] | NDArray[np.int64]:
+    """Counts as an array, (k, cells). Of a thousand rows most fit in a byte each, and bytes are read in a third of the time."""
+    try:
+        return np.frombuffer(b"".join(map(bytes, windows)), dtype=np.uint8).reshape(len(windows), -1)
+    except ValueError:
+        return np.array(windows, dtype=np.int64)
+
+
 def side_by_side(ours: Floats, theirs: Floats, sizes: NDArray[np.int64]) -> Contrasts:
     """`contrasts` of pairs (k,) that lie one after the other, each of so many cells."""
     starts = np.cumsum(sizes) - sizes

@@ -10,10 +10,8 @@ Benjamini & Hochberg 1995.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -23,7 +21,7 @@ from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
-from flyball.stats.contrasts import Contrasts, Floats, contrasts, side_by_side
+from flyball.stats.contrasts import Cells, Floats, contrasts, in_cells
 from flyball.stats.multiplicity import benjamini_hochberg
 
 Level = Literal["none", "warn", "alert"]
@@ -34,6 +32,8 @@ FLOORS: dict[Test, tuple[float, float]] = {"cells": (0.02, 0.10), "nulls": (0.02
 
 TESTS: tuple[Test, ...] = tuple(FLOORS)
 """In this order."""
+
+_WARNS = np.array([warn for warn, _ in FLOORS.values()])
 
 RATE = 0.01
 """False discovery rate over all tests of one model in one window."""
@@ -156,15 +156,22 @@ def _cells_p(x2: Floats, df: Floats, m: Floats, tau: Floats, windows: Floats, da
     """`cells_p` of many, each (k,)."""
     phi = np.where(df < 1, 1.0, 1 + tau * m)
     phi[phi <= 1 + 1e-12] = 1.0
-    p = np.where(df < 1, 1.0, chdtrc(df, x2))
-    swings = np.flatnonzero(phi > 1)
+    p, plain, swings = np.ones(phi.size), np.flatnonzero((df >= 1) & (phi <= 1)), np.flatnonzero(phi > 1)
+    p[plain] = chdtrc(df[plain], x2[plain])
     if swings.size:
         x2, df, known, days, own = x2[swings], df[swings], windows[swings], days[swings], phi[swings]
         nu = np.maximum(1, np.where(days > 0, np.minimum(known, days), known) - 1)
         # what φ's excess is off by when there is none, and how much too small χ²/ν of ν degrees of freedom is once in four times
-        f = 1 / (1 + (own - 1 + 0.5 * np.sqrt(2 / (df * np.maximum(known, 1)))) * nu / chdtri(nu, 1 - _LOW))
+        f = 1 / (1 + (own - 1 + 0.5 * np.sqrt(2 / (df * np.maximum(known, 1)))) * nu / _least_chi2(nu))
         p[swings] = fdtrc(1 / (f * f / df + (1 - f) ** 2), nu / (1 - f) ** 2, x2 / (df * own))
     return p, phi
+
+
+def _least_chi2(nu: Floats) -> Floats:
+    """The lower quartile of χ² of ν degrees of freedom, each (k,): slow to find, and most ν are a few."""
+    distinct, own = np.unique(nu, return_inverse=True)
+    found: Floats = chdtri(distinct, 1 - _LOW)[own]
+    return found
 
 
 def share_p(a: float, n: float, b: float, total: float, phi: float = 1.0) -> float:
@@ -201,11 +208,11 @@ class _Prepared(NamedTuple):
     labels: NDArray[np.int64]
     cells: Counts
     fast: dict[int, bool]
-    ascending: list[int]
+    ascending: Counts
     total: int
     known: dict[bool, tuple[Dispersion, Dispersion, Dispersion]]
     pooled: dict[int, _Pooled]
-    told: dict[bool, tuple[float, ...]]
+    told: dict[bool, Floats]
 
 
 class _Pooled(NamedTuple):
@@ -228,7 +235,7 @@ def _prepared(bins: Bins) -> _Prepared:
         counts = np.asarray(bins.counts, dtype=np.int64)
         labels = merge_bins(counts) if bins.kind == "numeric" else np.arange(counts.size, dtype=np.int64)
         cells = merged(labels, counts)
-        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), int(cells.sum()), {}, {}, {})
+        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, np.sort(cells), int(cells.sum()), {}, {}, {})
     return found
 
 
@@ -244,9 +251,16 @@ def pooled_cells(bins: Bins, n: int) -> NDArray[np.int64]:
 
 def _pooled(bins: Bins, n: int) -> _Pooled:
     known = _prepared(bins)
-    total, least = known.total, min(n, known.total)
-    # which cells are pooled follows from how many are, and that changes at few n
-    small = bisect_left(known.ascending, -(-5 * total // least)) if least > 0 else len(known.ascending)
+    return _pooling(known, n, int(_small(known, np.array([n]))[0]))
+
+
+def _small(known: _Prepared, n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many cells expect fewer than five in each of windows of `n` values (k,): which are pooled follows from that, and it changes at few n."""
+    return known.ascending.searchsorted(-(-5 * known.total // np.maximum(np.minimum(n, known.total), 1)))
+
+
+def _pooling(known: _Prepared, n: int, small: int) -> _Pooled:
+    """The test cells of windows of `n` values, and of all in which so many cells are small."""
     found = known.pooled.get(small)
     if found is None:
         labels = pooling(known.cells, n)[known.labels]
@@ -375,28 +389,36 @@ class Tested(NamedTuple):
         p, effect, phi = float(self.p[place, kind]), float(self.effect[place, kind]), float(self.phi[place, kind])
         return ColumnTest(bins.column, TESTS[kind], p, effect, n, phi, reached, bins.slice)
 
-    def hits(self, first: int, end: int) -> dict[tuple[int, int], Level]:
-        """Which tests of the columns [first, end), one window, reach which level: what `hits` says of them, by place and kind."""
-        places, kinds = np.nonzero(self.asked[first:end])
-        adjusted = benjamini_hochberg(self.p[first:end][places, kinds])
-        found: dict[tuple[int, int], Level] = {}
-        for at in np.flatnonzero(adjusted <= RATE).tolist():
-            place, kind = first + int(places[at]), int(kinds[at])
-            reached = level(TESTS[kind], float(self.effect[place, kind]))
-            if reached != "none":
-                found[place, kind] = reached
+    def hits(self, windows: Sequence[int]) -> dict[tuple[int, int], Level]:
+        """Which tests reach which level, by place and kind: what `hits` says of each window. windows: of which one each column is, (k,)."""
+        of, found = np.asarray(windows, dtype=np.int64), {}
+        # in most windows nothing may: an effect has to reach a floor, and p is never adjusted downward
+        may = self.asked & (self.effect >= _WARNS) & (self.p <= RATE)
+        for window in set(of[may.any(axis=1)].tolist()):
+            own = np.flatnonzero(of == window)
+            rows, kinds = np.nonzero(self.asked[own])
+            places = own[rows]
+            adjusted = benjamini_hochberg(self.p[places, kinds])
+            hit = np.flatnonzero((adjusted <= RATE) & may[places, kinds])
+            for place, kind in zip(places[hit].tolist(), kinds[hit].tolist(), strict=True):
+                found[place, kind] = level(TESTS[kind], float(self.effect[place, kind]))
         return found
 
 
 def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_], *, fast: bool) -> NDArray[np.float64]:
     """p, effect and φ of columns (k,), shape (3, k, 3); notes which tests there are."""
-    pooled = [_pooled(bins, window.n - window.nulls) for bins, window in columns]
-    known = [_known_of(bins, labels, fast=fast) for (bins, _), (labels, _) in zip(columns, pooled, strict=True)]
     n, nulls, unseen = np.array([(window.n, window.nulls, window.unseen_n) for _, window in columns], dtype=np.float64).T
-    total, no_value, once, good, days, tau, windows, null_tau, null_windows, new_tau = np.array(known, dtype=np.float64).T
-    present, valued = n - nulls, total - no_value
-    there = np.flatnonzero((present > 0) & (valued > 0))
-    x2, df, m, off = _compared([(pooled[place], columns[place][1].cells) for place in there.tolist()])
+    present, known = n - nulls, np.empty((n.size, 10))
+    sides = _sides(columns, present.astype(np.int64))
+    for places, bins, pooled in sides:
+        known[places] = _known_of(bins, pooled.labels, fast=fast)
+    total, no_value, once, good, days, tau, windows, null_tau, null_windows, new_tau = known.T
+    valued = total - no_value
+    both = (present > 0) & (valued > 0)
+    sides = [side._replace(places=mine) for side in sides if (mine := side.places[both[side.places]]).size]
+    there = np.concatenate([np.empty(0, dtype=np.int64), *(side.places for side in sides)])
+    cells = ([columns[place][1].cells for place in side.places.tolist()] for side in sides)
+    x2, df, m, off = in_cells([Cells(own, *side.pooled) for own, side in zip(cells, sides, strict=True)])
     p, phi, effect = np.ones((3, n.size, len(FLOORS)))
     p[there, 0], phi[there, 0] = _cells_p(x2, df, m, tau[there], windows[there], days[there])
     effect[there, 0] = off
@@ -420,21 +442,32 @@ def _tested(columns: Sequence[tuple[Bins, InputCounts]], asked: NDArray[np.bool_
     return np.stack([p, effect, phi])
 
 
-def _compared(pairs: Sequence[tuple[_Pooled, tuple[int, ...]]]) -> Contrasts:
-    """Counts in fixed cells against the reference's, in the test cells."""
-    sizes = [pooled.counts.size for pooled, _ in pairs]
-    starts = np.cumsum([0, *sizes])
-    labels = [pooled.labels for pooled, _ in pairs]
-    counts = np.fromiter(chain.from_iterable(cells for _, cells in pairs), dtype=np.int64)
-    if not sizes:
-        return contrasts([], [])
-    places = np.concatenate(labels) + np.repeat(starts[:-1], [one.size for one in labels])
-    ours = np.bincount(places, weights=counts, minlength=int(starts[-1])).astype(np.float64, copy=False)
-    return side_by_side(ours, np.concatenate([pooled.counts for pooled, _ in pairs]).astype(np.float64), np.array(sizes))
+class _Side(NamedTuple):
+    """The windows, by their `places`, that are compared with one reference in the same test cells: what follows from these is looked up once."""
+
+    places: NDArray[np.int64]
+    bins: Bins
+    pooled: _Pooled
 
 
-def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[float, ...]:
-    """What its reference says of a column: rows, nulls, values seen once, the least φ of unseen values (0: not tested), days; τ and windows of the
+def _sides(columns: Sequence[tuple[Bins, InputCounts]], present: NDArray[np.int64]) -> list[_Side]:
+    """Every column (k,) on its side; `present` are its values that are not null."""
+    own: dict[int, list[int]] = {}
+    for place, (bins, _) in enumerate(columns):
+        own.setdefault(id(bins), []).append(place)
+    found = []
+    for places in map(np.array, own.values()):
+        bins = columns[places[0]][0]
+        known, n = _prepared(bins), present[places]
+        small = _small(known, n)
+        for one in set(small.tolist()):
+            mine = small == one
+            found.append(_Side(places[mine], bins, _pooling(known, int(n[mine][0]), one)))
+    return found
+
+
+def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> Floats:
+    """What its reference says of a column, (10,): rows, nulls, values seen once, the least φ of unseen values (0: not tested), days; τ and windows of the
     cells and of the nulls, τ of the unseen values.
     """
     kept = _prepared(bins).told
@@ -443,7 +476,8 @@ def _known_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[flo
         spread = _known_spreads(bins, fast=fast)
         cells, nulls, unseen = spread or _spreads_of(bins, labels)
         good = (1 + 2 * bins.twice / bins.once if bins.once else 1.0) if bins.known else 0.0
-        told = (bins.n, bins.nulls, bins.once, good, bins.days, cells.tau, cells.windows, nulls.tau, nulls.windows, unseen.tau)
+        rows = (bins.n, bins.nulls, bins.once, good, bins.days)
+        told = np.array([*rows, cells.tau, cells.windows, nulls.tau, nulls.windows, unseen.tau], dtype=np.float64)
         if spread is not None:
             kept[fast] = told
     return told

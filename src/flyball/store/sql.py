@@ -209,14 +209,15 @@ class Database:
 
     def first(self, sql: str, parameters: Sequence[Any]) -> Any:
         """The first row of one query, or None. It is of one moment by itself, so no transaction is begun: for what is asked many times a second."""
-        with self._explained():
-            if not self._asks.acquire(blocking=False):
-                with self.reading() as connection:
-                    return connection.execute(sql, parameters).fetchone()
-            try:
-                return self._ask(sql, parameters)
-            finally:
-                self._asks.release()
+        if not self._asks.acquire(blocking=False):
+            with self.reading() as connection:
+                return connection.execute(sql, parameters).fetchone()
+        try:
+            return self._ask(sql, parameters)
+        except self.backend.errors as error:
+            raise self.backend.explain(error) from error
+        finally:
+            self._asks.release()
 
     def _ask(self, sql: str, parameters: Sequence[Any]) -> Any:
         if self._asking is not None:
