@@ -221,12 +221,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         name=compiled.model,
         file=compiled.file,
         line=compiled.line,
-        counts={
-            "gates": len(model.gates),
-            "guards": len(model.rollout.guards),
-            "monitors": len(model.monitors),
-            "steps": len(model.rollout.steps),
-        },
+        counts=_counts(model),
         version_digest=compiled.version_digest,
         policy_digest=compiled.policy_digest,
         changed=_changed(compiled, before),
@@ -241,6 +236,17 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         request_changes=_request_changes(sent, model) if sent is not None else (),
         route=model.playbook.route,
     )
+
+
+def _counts(model: Model) -> dict[str, int]:
+    """What is declared of each kind. A model that is served elsewhere has no release, so neither gates nor the guards and steps of one."""
+    counts = {
+        "gates": len(model.gates),
+        "guards": len(model.rollout.guards),
+        "monitors": len(model.monitors),
+        "steps": len(model.rollout.steps),
+    }
+    return counts if model.train is not None else {"monitors": counts["monitors"]}
 
 
 def _changed(compiled: Compiled, before: Applied | None) -> tuple[str, ...]:
