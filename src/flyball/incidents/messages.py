@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, Span, to_second
 from flyball.declare.model import Model
 from flyball.incidents.persons import COMPLAINT
 from flyball.incidents.playbook import TOLD, actions, mode_of
@@ -223,7 +223,7 @@ def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequenc
     stake = f" At stake: {model.framing.kpi}." if model is not None and model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
     of = listed(models, _NAMED) if models else row.model or "the project"
-    begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
+    begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {to_second(max(row.opened_at, row.reopened_at))}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
