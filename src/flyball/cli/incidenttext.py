@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339, to_second
 from flyball.incidents.impact import words
-from flyball.incidents.playbook import mode_of
+from flyball.incidents.playbook import is_left, mode_of
 from flyball.loop.timeline import FIRST, Timeline
 from flyball.records.incidents import Impact, IncidentRow
 
@@ -28,6 +28,7 @@ def shown(
 ) -> None:
     """Write it. stake: what the model is for; clocks: how far mitigation and review are; about: the answer that it is about."""
     mode = mode_of(row.failure_mode)
+    there = f", by {row.owner or 'its owner'} where it is served" if is_left(row.notes) else ""
     out.line(f"{row.incident}  {row.model or 'the project'}   {row.state.value}   {row.what}")
     for name, value in (
         ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
@@ -38,10 +39,10 @@ def shown(
         ("owner", row.owner),
         ("at stake", stake),
         ("opened", f"{to_second(row.opened_at)} ({ago(row.opened_at, now)} ago)"),
-        ("mitigate", clocks[0]),
+        ("mitigate", f"{clocks[0]}{there}" if not row.mitigated_at else clocks[0]),
         ("review", clocks[1]),
         ("actions", ", ".join(row.actions) or "none"),
-        ("by hand", mode.human if mode else ""),
+        ("by hand", f"{'where it is served: ' if there else ''}{mode.human}" if mode else ""),
         ("on it", row.taken_by),
         ("rollout", row.rollout),
         ("overdue", ", ".join(row.overdue)),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from flyball.clock import Instant, Span, to_second
 from flyball.declare.model import Model
 from flyball.incidents.persons import COMPLAINT
-from flyball.incidents.playbook import TOLD, actions, mode_of
+from flyball.incidents.playbook import TOLD, actions, is_left, mode_of
 from flyball.incidents.rules import REOPEN
 from flyball.ledger.bounds import clipped, named
 from flyball.records.alerts import AlertRow, AlertState
@@ -134,7 +134,8 @@ def next_step(row: IncidentRow) -> str:
         if row.failure_mode == COMPLAINT:
             ended = f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
             return ended if acknowledged_by(row) else f"{ack}; {ended}"
-        undo = f"flyball rollback {row.model}" if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
+        ours = not is_left(row.notes) and ("rollback" in row.actions or row.failure_mode in ("errors", "latency"))
+        undo = f"flyball rollback {row.model}" if ours else ""
         return _left(row, undo) if acknowledged_by(row) else f"{undo}, or {ack}" if undo else ack
     if row.state == IncidentState.MITIGATED:
         return f'flyball incidents review {row.incident} --text "…"'
@@ -144,7 +145,8 @@ def next_step(row: IncidentRow) -> str:
 def _left(row: IncidentRow, undo: str) -> str:
     """What is left to somebody who is on it: the person's step of the failure mode, and what ends it. undo: the command that takes a release back."""
     mode = mode_of(row.failure_mode)
-    step = f"{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
+    where = "where it is served: " if is_left(row.notes) else ""
+    step = f"{where}{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
     return f"{step}; it ends by itself when its alert resolves" if row.model and row.alert else step
 
 

@@ -14,7 +14,7 @@ from flyball.clock import Instant, Span
 from flyball.declare import owners
 from flyball.declare.model import Model
 from flyball.errors import Conflict
-from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth, told_elsewhere
+from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth, left_to, told_elsewhere
 from flyball.ledger.bounds import clipped
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event
@@ -267,7 +267,9 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
         owner=owners.of_failure(model, mode, root.finding.column),
         actions=chosen,
     )
-    events: list[Event] = [opened]
+    # what is missing from flyball's own log nobody mends elsewhere
+    left = () if _is_gap(mode) else left_to(model, opened.owner)
+    events: list[Event] = [opened, *(IncidentNoted(incident=opened.incident, note=note) for note in left)]
     events.extend(
         IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {opened.owner or "the owner"} has to')
         for name in (by_hand(chosen) if model.train is not None else told_elsewhere(chosen))

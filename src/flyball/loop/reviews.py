@@ -17,6 +17,7 @@ from flyball.loop.deeds import Deed
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.loop.timeline import Timeline
+from flyball.records.alerts import ALERTS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import Impact, IncidentRow, Review, ReviewAction
 
@@ -36,7 +37,9 @@ def measured(ports: Ports, row: IncidentRow) -> Impact | None:
     state = ports.ledger.state()
     declared = state.get(DECLARATIONS, row.model) if row.model else None
     model = lookup.readable(ports.library, declared)[0] if declared is not None else None
-    return row.impact if model is None else impact_of(model, row, load(ports.memory).monitor(row.model), ports.clock.now())
+    if model is None:
+        return row.impact
+    return impact_of(model, row, state.get(ALERTS, row.alert), load(ports.memory).monitor(row.model), ports.clock.now())
 
 
 def form(ports: Ports, row: IncidentRow, *, what: str, why: str, impact: str, actions: Sequence[ReviewAction]) -> Review:
