@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,7 +205,7 @@ class LiveData:
         name, begun = dataset.name, self._now()
         try:
             apart = PREDICTION in dataset.columns and is_apart(declarations.decode(self._blobs.get(body).decode()), dataset)
-            at = self._reader.access(code, apart=apart)
+            at = replace(self._reader.access(code), apart=apart)
             self._found[name] = refresh(dataset, at, self._blobs, row, lambda: self._erasures(name), self._against())
             self._killed.pop(name, None)
         except Killed as error:

@@ -69,9 +69,9 @@ class Reader:
     scratch: Path | None = None
     pushed: Path | None = None
 
-    def access(self, code: Code | None, *, apart: bool = False) -> Access:
-        """What reading needs; without code no frame and no function can be read. apart: as in Access."""
-        found = Access(self.root, self.secrets, scratch=self.scratch, pushed=self.pushed, apart=apart)
+    def access(self, code: Code | None) -> Access:
+        """What reading needs; without code no frame and no function can be read."""
+        found = Access(self.root, self.secrets, scratch=self.scratch, pushed=self.pushed)
         return found if code is None else replace(found, run=partial(self._run, code))
 
     def _run(self, code: Code, dataset: Dataset, into: Path) -> None:
