@@ -21,18 +21,27 @@ pack = msgspec.msgpack.encode
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    columns = {"at": "time", "amount": float, "due": "time", "defaulted": fb.column(int, one_of=(0, 1))}
-    data = fb.Dataset("requests", source="push://", time="at", id="customer", columns=columns)
-    return Model("risk", task="binary", data=data, label="defaulted", owner="risk", framing=fb.Framing("who pays back"))
+    columns = {
+        "at": "time",
+        "amount": float,
+        "due": "time",
+        "sex": fb.column(str, protected=True),
+        "defaulted": fb.column(int, one_of=(0, 1)),
+    }
+    data = fb.Dataset("requests", source="push://", time="at", id="request", columns=columns)
+    calls = fb.Dataset("calls", source="calls.csv", time="at", subject="who", columns={"at": "time", "who": str, "minutes": float})
+    view = fb.FeatureView("calls", calls, entity="who", features={"n": fb.window("7d").count()}).on("customer")
+    known = fb.Model("risk", task="binary", data=data, label="defaulted", owner="risk", framing=fb.Framing("who pays back"))
+    return known.replace(features=[view])
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> wal.SegmentFile:
     """One segment: a row of its own, a batch of two whose rows are counted, a batch that names its rows, a request that was refused."""
     writer = wal.Writer(tmp_path, "g0", reserve_bytes=0)
-    frames = [writer.declare("risk@7", ["amount", "customer", "due"])]
+    frames = [writer.declare("risk@7", ["amount", "customer", "due", "sex"])]
     for request, marks in (("one", {"t": [MADE]}), ("two", {}), ("three", {"ids": ["order-8", "order-9"]})):
-        rows = [[100.0, "ana", MADE], [200.0, "bo", None]][: 1 if request == "one" else 2]
+        rows = [[100.0, "ana", MADE, "f"], [200.0, "bo", None, "m"]][: 1 if request == "one" else 2]
         answers = [[0, 0.25], [1, 0.75]][: len(rows)]
         frames.append(
             wal.frame(
@@ -58,8 +67,8 @@ def log(request: pytest.FixtureRequest, file: wal.SegmentFile) -> Answers:
 def test_a_request_is_found_with_its_row_its_version_and_its_answer(log: Answers, model: Model) -> None:
     found = known(log, model, "one")
     assert (found.at, found.version, found.status, found.value, found.score) == (MADE, "risk@7", "ok", 0, 0.25)
-    assert found.row == {"amount": 100.0, "customer": "…", "due": "2026-01-01T00:00:00Z"}, "whose it is stays unsaid"
-    told = "2026-01-01T00:00:00Z  risk@7  amount=100.0, customer=…, due=2026-01-01T00:00:00Z  → answered 0 (score 0.25)"
+    assert found.row == {"amount": 100.0, "customer": "…", "due": "2026-01-01T00:00:00Z", "sex": "…"}, "whose it is stays unsaid"
+    told = "2026-01-01T00:00:00Z  risk@7  amount=100.0, customer=…, due=2026-01-01T00:00:00Z, sex=…  → answered 0 (score 0.25)"
     assert str(found) == told
 
 

@@ -33,7 +33,7 @@ HIDDEN: Final = "…"
 class About(Record, frozen=True):
     """One row that was asked about, and what was answered. `status` as in the log: ok, error, refused; `why` says why there is no answer.
 
-    `row` has the fields as they were sent, times in RFC 3339, and `HIDDEN` for columns that say whose a row is. `score` is a probability, or those
+    `row` has the fields as they were sent, times in RFC 3339, and `HIDDEN` for columns that say whose a row is, or are protected. `score` is a probability, or those
     of the classes in order. `rows` is how many rows the request had where its first stands for all.
     """
 
@@ -177,8 +177,14 @@ def _told(model: Model, request: str, record: wal.LogRecord, place: int, names: 
     )
 
 
+def _hidden(model: Model) -> frozenset[str]:
+    """Fields that say whose a row is: of the model's data set, and keys of views that say so of theirs."""
+    keys = (key for view in model.features for key, name in zip(view.key, view.entity, strict=True) if name in view.data.identifying)
+    return frozenset((*model.data.identifying, *keys))
+
+
 def _shown(model: Model, name: str, value: Any) -> Any:
-    if name in model.data.identifying:
-        return HIDDEN
     column = model.data.columns.get(name)
+    if name in _hidden(model) or (column is not None and (column.personal or column.protected)):
+        return HIDDEN
     return rfc3339(value) if column is not None and column.type == "time" and isinstance(value, int) else value
