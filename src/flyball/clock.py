@@ -84,6 +84,11 @@ def rfc3339(instant: Instant) -> str:
     return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
 
 
+def to_second(instant: Instant) -> str:
+    """The same to the second, as people read it."""
+    return rfc3339(instant // 1_000_000 * 1_000_000)
+
+
 def instant(text: str) -> Instant:
     """Read RFC 3339 (no zone means UTC). Raises ValueError."""
     moment = datetime.fromisoformat(text)

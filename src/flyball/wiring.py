@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
+    from flyball.loop.complained import Answers
     from flyball.loop.delivering import Delivering
     from flyball.loop.eraser import Subjects
     from flyball.loop.estimating import Estimating
@@ -203,6 +204,12 @@ class Wired:
         from flyball.loop.feedback import Feedback
 
         return Feedback(self.layout.log, self.blobs.root, lambda: self.subjects().segments())
+
+    def answers(self) -> Answers:
+        """Where the answer that somebody complains of is found."""
+        from flyball.loop.complained import Answers
+
+        return Answers.of(self.layout.log, self.blobs, self.subjects())
 
     def online(self) -> OnlineStore:
         """Where values of feature views are. Raises BadInput."""

@@ -17,6 +17,7 @@ from flyball.records.incidents import IncidentOpened
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunCancelled, RunQueued
 from flyball.records.versions import ChampionChanged
+from flyball.serving import wal
 
 from .kit import Served
 
@@ -113,9 +114,15 @@ def test_a_version_that_is_not_there_is_not_released(api: Served) -> None:
 
 
 def test_a_complaint_is_opened_ended_and_reviewed_by_the_form_and_told_with_its_timeline(api: Served) -> None:
+    unknown = api.post("/incidents", {"model": "demand", "what": "the harbour is wrong", "request": "abc"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not-found"), "no answer of that id is in the log"
+    writer = wal.Writer(api.wired.layout.log, "g0", reserve_bytes=0)
+    assert writer.append([wal.frame("refused", "abc", version="demand", rows=1, marks={"why": "missing hour"})])
+    writer.close()
     made = api.post("/incidents", {"model": "demand", "what": "the harbour is wrong", "request": "abc"})
     assert made.status_code == 201, made.json()
     incident = made.json()["incident"]
+    assert (made.json()["about"]["status"], made.json()["about"]["why"]) == ("refused", "missing hour")
     assert made.headers["location"] == f"/api/v1/incidents/{incident}"
     assert api.post("/incidents", {"model": "demand", "what": " "}).status_code == 422
     assert api.post("/incidents", {"model": "nothing", "what": "x"}).status_code == 404
@@ -128,6 +135,7 @@ def test_a_complaint_is_opened_ended_and_reviewed_by_the_form_and_told_with_its_
     )
     assert api.post(f"/incidents/{incident}/review", form).json()["state"] == "reviewed"
     told = api.get(f"/incidents/{incident}").json()
+    assert told["about"] == made.json()["about"]
     assert (told["request"], told["review"]["what"], told["review"]["actions"][0]["owner"]) == ("abc", "a clock was wrong", "ada")
     texts = [moment["text"] for moment in told["timeline"]["moments"]]
     assert any("complaint: the harbour is wrong" in text for text in texts)

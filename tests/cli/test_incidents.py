@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flyball.records.alerts import AlertMoved, AlertState, Finding
 from flyball.records.base import Record
 from flyball.records.incidents import INCIDENTS, Cause, IncidentMoved, IncidentNoted, IncidentOpened, IncidentState
+from flyball.serving import wal
+from flyball.serving.layout import Layout
 from flyball.wiring import open_project
 
 
@@ -41,16 +44,38 @@ def open_one(root: Path, *, mitigated: bool = True) -> str:
     return "inc_1"
 
 
+def answer_one(root: Path, request: str) -> None:
+    """An answer of demand in the project's log."""
+    writer = wal.Writer(Layout(root / ".flyball").log, "g0", reserve_bytes=0)
+    values = {"packed_input": msgspec.msgpack.encode([[8, 1, 19.5]]), "packed_output": msgspec.msgpack.encode([[42.5, None]])}
+    names = writer.declare("demand@1.0.0", ["hour", "weekday", "temperature"])
+    assert writer.append([names, wal.frame("answer", request, version="demand@1.0.0", rows=1, **values)])
+    writer.close()
+
+
+def test_a_complaint_of_a_request_that_is_not_in_the_log_is_refused_with_what_was_looked_at(flyball, trained: Path) -> None:
+    answer_one(trained, "abc")
+    told = flyball("incidents", "open", "demand", "--what", "always wrong", "--request", "abd", "--project", trained)
+    assert told.code == 1
+    assert 'demand has answered no request "abd", as far as its log goes' in told.err
+    assert "1 segment of the log" in told.err
+    assert "leave --request out" in told.err
+    assert flyball("incidents", "list", "--project", trained, "--json").document["incidents"] == []
+
+
 def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(flyball, trained: Path) -> None:
     at = ("--project", trained)
+    answer_one(trained, "abc")
     opened = flyball("incidents", "open", "demand", "--what", "the harbour is always wrong", "--request", "abc", *at, "--json")
     assert opened.code == 0, opened.err
     incident = opened.document["incident"]
+    assert opened.document["about"]["row"] == {"hour": 8, "weekday": 1, "temperature": 19.5}
     assert flyball("incidents", "open", "demand", "--what", "the harbour is always wrong", "--request", "abc", *at).code == 1
     shown = flyball("incidents", "show", incident, *at).out
     for part in (
         "complaint: the harbour is always wrong",
-        "request   abc",
+        "request   abc\n",
+        "demand@1.0.0  hour=8, weekday=1, temperature=19.5  → answered 42.5",
         "actions   page",
         f"flyball incidents mitigated {incident}",
         "opened by",
@@ -60,6 +85,10 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
     form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
     assert flyball("incidents", "review", incident, *form, *at).code == 0
     row = flyball("incidents", "show", incident, *at, "--json").document
+    assert (row["about"]["version"], row["about"]["value"]) == ("demand@1.0.0", 42.5)
+    exported = flyball("incidents", "review", incident, "--export", *at).out
+    assert "| request | abc |" in exported
+    assert "→ answered 42.5 |" in exported
     assert row["state"] == "reviewed"
     assert (row["review"]["what"], row["review"]["why"]) == ("a clock was wrong", "nothing looked at it")
     assert [(one["what"], one["owner"]) for one in row["review"]["actions"]] == [("a contract on the clock", "ana")]

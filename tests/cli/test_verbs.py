@@ -5,15 +5,18 @@ import json
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flyball.cli.init import write
 from flyball.cli.label import read_labels
+from flyball.cli.main import run
 from flyball.cli.output import ago, number, roughly
 from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.ledger.verify import verify
+from flyball.serving.client import GatewayClient
 from flyball.wiring import open_project
 
 
@@ -304,6 +307,53 @@ def test_a_label_in_csv_is_text_where_the_classes_are(classes: tuple[int | str |
     assert read_labels("id,value\na,1_000\n", "l.csv") == [{"id": "a", "value": "1_000"}]
     found = read_labels("id,value\na,007\nb,true\nc,no\nd,1.5\n", "l.csv", classes)
     assert [one["value"] for one in found] == values
+
+
+class _Counting:
+    """A gateway that must not be asked: what is sent is counted."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def __enter__(self) -> "_Counting":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def schema(self, _model: str) -> dict[str, Any]:
+        return {"classes": ["nan", "some"]}
+
+    def label(self, _model: str, labels: list[Any]) -> dict[str, Any]:
+        self.sent += labels
+        return {"accepted": len(labels), "duplicates": 0, "corrected": 0, "refused": []}
+
+
+def test_a_label_that_is_nan_is_named_with_its_row_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = _Counting()
+    monkeypatch.setattr("flyball.cli.label.gateway", lambda *_: gateway)
+    file = tmp_path / "l.jsonl"
+    file.write_text('{"id": "a", "value": 1}\n{"id": "b", "value": NaN, "attributes": {"age": Infinity}}\n')
+    assert run(["label", "demand", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert "1 of 2 labels cannot be used" in told
+    assert 'label 2, id b  its value is nan, its attribute "age" is inf' in told
+    assert "a label is a finite number" in told
+    assert "leave out a label that is not known" in told
+    assert gateway.sent == []
+    # a class that is called so is text
+    named = tmp_path / "l.csv"
+    named.write_text("id,value\na,nan\nb,some\n")
+    assert run(["label", "demand", str(named)]) == 0
+    assert [one["value"] for one in gateway.sent] == ["nan", "some"]
+
+
+def test_the_client_sends_no_label_that_is_not_finite() -> None:
+    with GatewayClient("http://127.0.0.1:9") as client, pytest.raises(BadInput) as raised:
+        client.label("demand", [{"id": "a", "value": 1.0}, {"id": "b", "value": float("inf")}])
+    assert [(one.where, one.what) for one in raised.value.problems] == [("label 2, id b", "its value is inf")]
 
 
 def test_of_many_bad_labels_the_first_are_named_and_the_rest_is_counted() -> None:

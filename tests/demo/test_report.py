@@ -66,13 +66,20 @@ def test_the_table_tells_what_happened():
         "debt_consolidation",
         "lending@1.1.0",
         "canary 5%",
-        "met 22 requests",
+        "lending@1.2.0 met 22 requests (the champion answered the 5 that it failed), rolled back 25 ms after the decision",
         "contract purpose: 41 of 212 new rows have a value that was never there: debt_consolidation (41) (after 2.5 s)",
         "25 ms",
         "9,704 = 9,704",
     ):
         assert part in told
     assert "FAILED" not in told
+
+
+def test_a_bad_candidate_that_failed_no_request_is_told_so():
+    alike = dataclasses.replace(GOOD, bad_candidate=BadCandidate("1.2.0", 1, 0, rolled_back=True, decision_to_effect_s=0.025))
+    assert "lending@1.2.0 met 1 request and failed none, rolled back 25 ms after the decision" in text(alike)
+    left = dataclasses.replace(GOOD, bad_candidate=BadCandidate("1.2.0", 40, 0, rolled_back=False, decision_to_effect_s=None))
+    assert "lending@1.2.0 met 40 requests and failed none, NOT rolled back" in text(left)
 
 
 def test_the_table_of_a_story_that_ended_early_has_dashes_and_names_what_failed():

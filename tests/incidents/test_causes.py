@@ -57,6 +57,13 @@ def test_a_release_an_hour_before_errors_is_the_likeliest_cause_of_them() -> Non
     assert found[1].evidence == "x: PSI 0.3"
 
 
+def test_the_evidence_of_a_change_tells_its_time_to_the_second() -> None:
+    late = Change("version", "version 1.1.0 took over", T - 16_596_483, 0.8)
+    (found,) = ranked([], [late], T)
+    assert found.evidence.endswith("Z, 16s before it began")
+    assert "." not in found.evidence
+
+
 def test_a_version_that_was_sent_back_is_still_named_and_nothing_else_that_is_over() -> None:
     opened = ranked([alert("latency", column=""), alert("skew")], [RELEASE], T)
     assert names(with_known((), opened)) == [("version", "version 1.1.0 took over")]

@@ -194,6 +194,15 @@ def test_nobody_who_is_on_it_is_told_to_say_so() -> None:
         assert "incidents ack" not in messages.next_step(incident(failure_mode=mode.name, notes=ACKED)), mode.name
 
 
+def test_what_is_served_elsewhere_is_taken_back_there_and_by_no_command_of_flyballs() -> None:
+    left = ("served elsewhere: flyball routes nothing of it, so risk mitigates it there, and it ends here when that is seen",)
+    assert messages.next_step(incident()).startswith("flyball rollback m, or flyball incidents ack")
+    assert messages.next_step(incident(notes=left)) == "flyball incidents ack inc_1"
+    says = messages.next_step(incident(notes=(*left, *ACKED)))
+    assert says.startswith("where it is served: read the error in the prediction log")
+    assert "flyball rollback" not in says
+
+
 def test_what_was_over_before_a_route_heard_of_it_is_not_told() -> None:
     assert say(incident(IncidentState.CLOSED, closed_at=T)) == []
     old = incident(IncidentState.MITIGATED, mitigated_at=T)

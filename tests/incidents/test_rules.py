@@ -12,6 +12,7 @@ from flyball.declare.columns import column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
+from flyball.declare.training import Train
 from flyball.errors import Conflict, DeclarationError
 from flyball.incidents import persons, playbook, rules
 from flyball.incidents.fold import FOLDS
@@ -25,9 +26,13 @@ MINUTE, HOUR, DAY = Span.parse("1m"), Span.parse("1h"), Span.parse("1d")
 T = 1_700_000_000_000_000
 
 
+def fit(X, y):
+    return None
+
+
 def make_model(**policy):
     data = Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": column(int, one_of=(0, 1))})
-    return Model("m", task="binary", data=data, label="y", owner="ana", **policy)
+    return Model("m", task="binary", data=data, label="y", owner="ana", **{"train": Train(fit), **policy})
 
 
 def alert(failure="input_drift", *, state=AlertState.FIRING, severity="alert", since=T, name="x", why=None, effect=0.3):
@@ -137,6 +142,17 @@ def test_a_finding_of_another_kind_is_a_note_and_takes_no_causes_place(first, la
     world.react(alert(first), alert(later, name="c"), now=T + HOUR)
     assert world.row.cause == f"{first} in x"
     assert f"{later} in c" in world.row.notes[-1]
+
+
+def test_who_mitigates_what_is_served_elsewhere_is_noted_but_a_gap_in_the_log_is_flyballs_own():
+    world = World(train=None)
+    world.react(alert("input_drift"), alert("evidence_gap", name="", why=GAP))
+    drift, gap = sorted(world.rows, key=lambda row: row.failure_mode == "evidence_gap")
+    assert drift.notes == ("served elsewhere: flyball routes nothing of it, so ana mitigates it there, and it ends here when that is seen",)
+    assert gap.notes == ()
+    ours = World()
+    ours.react(alert("input_drift"))
+    assert ours.row.notes == ()
 
 
 GAP = "at least 3 records could not be written"

@@ -80,8 +80,18 @@ def test_a_sound_project_is_described(project) -> None:
         f"version {model.version_digest[7:15]} (new)  policy {model.policy_digest[7:15]} (new)"
     )
     assert request == "  a request      day int"
-    assert pages == "  power          expected false pages: ≤ 1 a year"
+    assert pages == "  power          expected false pages: ≤ 1 a year while nothing is wrong"
     assert total == "1 model, 0 problems, 0 warnings"
+
+
+def test_a_model_that_is_served_elsewhere_has_no_guards_and_no_steps(project) -> None:
+    """The default rollout is of models that are released here."""
+    elsewhere = """
+told = fb.Model("told", task="regression", data=data, label="y", owner="me", framing=fb.Framing("x"), monitors=[fb.drift()])
+"""
+    checked = check_project(project(extra=elsewhere))
+    [line] = [line for line in to_lines(checked) if " told " in line and line.startswith("loop.py ")]
+    assert line.split("told")[1].split("version")[0].strip() == "1 monitor"
 
 
 def test_the_json_document_has_the_form_of_the_documents(project) -> None:

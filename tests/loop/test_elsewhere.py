@@ -11,10 +11,13 @@ import msgspec
 import pytest
 
 from flyball.cli.main import run
+from flyball.incidents.impact import words
+from flyball.incidents.playbook import is_left
 from flyball.loop import memory as memories
 from flyball.loop.elsewhere import learnt
 from flyball.loop.freezes import LIVE
 from flyball.loop.lookup import declared
+from flyball.loop.reviews import measured
 from flyball.monitoring.learning import MONITOR
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import MonitorState
@@ -162,6 +165,41 @@ def test_a_drift_opens_an_incident_with_its_cause_and_without_it_there_is_none(t
         assert incident.failure_mode == "schema_change"
         assert '"debt_consolidation" 0%' in incident.cause
         assert incident.owner == "risk"
+
+
+def test_an_incident_counts_the_predictions_it_was_found_in_and_says_who_mitigates_it(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.normal()
+    for day in (9, 9.4, 9.7, 10):
+        watched.send(made(day, 1_000, seed=1, purposes=(*PURPOSES[:3], "debt_consolidation")))
+        watched.tick()
+    (incident,) = watched.incidents
+    counted = measured(watched.wired.ports, incident)
+    assert counted is not None
+    # all were made before it opened; two windows of a thousand found it
+    assert 2_000 <= counted.requests <= 4_000
+    assert counted.since < incident.opened_at
+    assert words(counted).endswith("Z, 0 errors")
+    assert f"{counted.requests:,} predictions made since 20" in words(counted)
+    assert (
+        incident.notes[0]
+        == "served elsewhere: flyball routes nothing of it, so risk mitigates it there, and it ends here when that is seen"
+    )
+    assert run(["incidents", "show", incident.incident, "--project", str(watched.root)]) == 0
+    shown = capsys.readouterr().out
+    assert ", by risk where it is served\n" in shown
+    assert "by hand   where it is served: ask the data's owner" in shown
+
+
+def test_a_complaint_was_found_in_no_prediction_and_what_it_cost_is_not_known(watched: Watched) -> None:
+    watched.normal()
+    assert run(["incidents", "open", "legacy-risk", "--what", "it is wrong", "--project", str(watched.root)]) == 0
+    (incident,) = watched.incidents
+    counted = measured(watched.wired.ports, incident)
+    assert counted is not None
+    assert words(counted).startswith("not known: no prediction that was made since 20")
+    assert is_left(incident.notes), "flyball takes nothing back for a person who complains either"
 
 
 def test_what_flyball_cannot_do_is_left_to_a_person(watched: Watched) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from flyball.cli.main import run
 from flyball.loop import folder as taking
 from flyball.loop import memory as memories
 from flyball.loop.folder import rows, version_of
@@ -145,6 +146,72 @@ def test_what_a_killed_attempt_wrote_is_not_written_again(folder: Folder, monkey
     folder.tick()
     assert folder.ids("answer").total() == folder.ids("label").total() == 400
     assert set(folder.ids("answer").values()) == set(folder.ids("label").values()) == {1}
+
+
+def broken(folder: Folder, name: str, *, whole: int = 0) -> None:
+    """A file that is no whole Parquet: text, or the first bytes of what it was."""
+    path = folder.root / "predictions" / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:whole] if whole else b"this is no Parquet")
+
+
+def findings(folder: Folder) -> list[str]:
+    row = folder.wired.ports.ledger.state().get(DATASETS, "requests")
+    assert row is not None
+    assert row.violations == ()
+    return [finding.text for finding in row.findings if finding.rule == "broken"]
+
+
+def test_a_broken_file_is_left_out_and_said_and_those_beside_it_are_taken(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.read()
+    before = folder.content()
+    broken(folder, "1")
+    folder.put("2", made(2, 50), labelled=False)
+    folder.read(before)
+    assert folder.ids("answer").total() == 150
+    (told,) = findings(folder)
+    assert told.startswith("predictions/1.parquet: the file is not whole Parquet (")
+    assert told.endswith("); it is left out, the 2 other files are taken")
+    assert run(["status", "--project", str(folder.root)]) == 0
+    assert "it is left out, the 2 other files are taken" in capsys.readouterr().out
+    assert run(["check", "--data", str(folder.root)]) == 0
+    checked = capsys.readouterr().out
+    assert "predictions/1.parquet  the file is not whole Parquet: it is left out, the other files are taken" in checked
+    assert "rename it when it is whole" in checked
+    before = folder.content()
+    folder.put("1", made(1, 30), labelled=False)
+    folder.read(before)
+    assert findings(folder) == []
+    assert folder.ids("answer").total() == 180
+    assert set(folder.ids("answer").values()) == {1}
+
+
+def test_a_file_that_was_taken_and_breaks_and_comes_back_is_taken_once(folder: Folder) -> None:
+    folder.read()
+    for number, breaks in enumerate((True, False), 1):
+        before = folder.content()
+        folder.put(f"other-{number}", made(number, 20), labelled=False)
+        if breaks:
+            broken(folder, "0", whole=2_000)
+        else:
+            folder.put("0", made(0, 100), labelled=True)
+        folder.read(before)
+        # each is taken by another process, which writes a segment of its own
+        folder.again()
+    assert folder.ids("answer").total() == 140
+    assert set(folder.ids("answer").values()) == {1}
+    assert folder.ids("label").total() == 100
+
+
+def test_where_every_file_is_broken_the_data_set_is_refused_and_what_was_taken_stays(folder: Folder) -> None:
+    folder.read()
+    broken(folder, "0")
+    end = time.monotonic() + 60
+    while (row := folder.wired.ports.ledger.state().get(DATASETS, "requests")) is None or not row.refused_mark:
+        assert time.monotonic() < end, "the folder was not read"
+        folder.tick()
+    assert "predictions/0.parquet  the file is not whole Parquet" in row.violations[0]
+    assert row.head is not None
+    assert folder.ids("answer").total() == 100
 
 
 def test_without_what_was_kept_the_log_says_what_is_in_it(folder: Folder) -> None:

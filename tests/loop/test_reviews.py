@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.loop.complained import About
 from flyball.loop.deeds import Deed
 from flyball.loop.reviews import markdown
 from flyball.loop.timeline import Moment, Timeline
@@ -65,3 +66,16 @@ def test_no_text_changes_the_form_of_the_export(text: str) -> None:
 
 def test_a_person_keeps_the_lines_of_the_review() -> None:
     assert "the feed sent °F\n\nnobody had said which unit" in exported("x", Review(what="the feed sent °F\n\nnobody had said which unit"))
+
+
+def test_times_are_to_the_second_and_a_complaint_names_its_request() -> None:
+    at = 1_767_225_600_123_456
+    review = Review(what="x", actions=(ReviewAction(what="x", owner="ana", due=at),))
+    row = incident(opened_at=at, mitigated_at=at, reviewed_at=at, failure_mode="complaint", request="order-9", review=review)
+    about = About(request="order-9", at=at, version="m@1.0.0", status="ok", row={"amount": 5.0}, value=1)
+    written = markdown(row, Timeline(moments=(Moment(seq=1, at=at, actor="loop", text="x"),)), None, (), about)
+    assert written.count("2026-01-01T00:00:00Z") == 5
+    assert "123456" not in written
+    assert "| request | order-9 |" in written
+    assert "m@1.0.0 amount=5.0 → answered 1 |" in written
+    assert "| request |" not in exported("x")

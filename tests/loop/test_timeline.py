@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flyball.loop import timeline as lines
-from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentRow
+from flyball.records.alerts import AlertMoved, AlertState, Finding
+from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentOpened, IncidentRow
 
 from .test_playbook import World
 
@@ -50,3 +51,38 @@ def test_no_event_is_told_twice(world: World, monkeypatch: pytest.MonkeyPatch, r
     seqs = [moment.seq for moment in found.moments]
     assert seqs == sorted(set(seqs))
     assert found.unread == max(0, world.size() - read)
+
+
+def moved(key: str) -> AlertMoved:
+    finding = Finding(monitor=key.split("/")[1], severity="alert", why=f"of {key}")
+    return AlertMoved(
+        key=key, model="m", monitor=finding.monitor, source=AlertState.OK, target=AlertState.FIRING, episode=1, finding=finding
+    )
+
+
+def test_what_another_incident_tells_of_is_not_told(world: World) -> None:
+    world.add(moved("m/errors/"), moved("m/latency/"), moved("m/fresh/"), moved("m/skew/"))
+    world.open("ticket")
+    world.open("ticket", name="other", mode="latency")
+    world.add(IncidentNoted(incident="other", note="overdue: mitigate"), IncidentNoted(incident="other", note="also m/skew/: of m/skew/"))
+    _, found = told(world)
+    whole = "\n".join(moment.text for moment in found.moments)
+    assert "errors: of m/errors/" in whole
+    assert "fresh: of m/fresh/" in whole, "no incident tells of it: it may be what led to this one"
+    assert "inc m: errors" in whole
+    for part in ("latency", "overdue", "skew", "other"):
+        assert part not in whole
+
+
+def test_around_a_complaint_which_has_no_alert_those_of_other_incidents_are_told(world: World) -> None:
+    world.add(moved("m/latency/"))
+    world.open("ticket", name="other", mode="latency")
+    world.add(
+        IncidentOpened(
+            incident="inc", model="m", failure_mode="complaint", alert="", what="complaint: slow", cause="", owner="", actions=("page",)
+        )
+    )
+    _, found = told(world)
+    whole = "\n".join(moment.text for moment in found.moments)
+    assert "latency: of m/latency/" in whole
+    assert "other" not in whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import pytest
@@ -201,6 +202,18 @@ def test_a_body_of_labels_of_the_wrong_shape_names_what_is_wrong(border: Border,
         ("late", {"id": "a", "value": "true"}, '"true" is not a class of late: classes: false, true', "without quotes"),
         ("mood", {"id": "a", "value": "yess"}, '"yess" is not a class of mood: classes: "no", "yes"', 'did you mean "yes"?'),
         ("mood", {"id": "a", "value": True}, 'true is not a class of mood: classes: "no", "yes"', "send one of these"),
+        (
+            "wins",
+            {"id": "a", "value": math.nan},
+            "the value is NaN or infinite: what wins answers, and its label, is one of its classes: 0, 1",
+            "leave out",
+        ),
+        (
+            "price",
+            {"id": "a", "value": math.inf},
+            "the value is NaN or infinite: what price answers, and its label, is a finite number",
+            "leave out",
+        ),
         ("wins", {"id": "a", "value": "1"}, '"1" is not a class of wins: classes: 0, 1', "without quotes"),
         ("price", {"id": "a", "value": 1, "time": "noon"}, '"noon" is not a time: times are RFC 3339', "2026-01-31T12:00:00Z"),
         ("price", {"id": "a", "value": 1, "time": "2100-01-01T00:00:00Z"}, '"2100-01-01T00:00:00Z" lies in the future', "leave time out"),

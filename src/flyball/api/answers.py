@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flyball.clock import Instant
+from flyball.loop.complained import About
 from flyball.loop.timeline import Timeline
 from flyball.loop.waiting import Waiting
 from flyball.monitoring.objectives import Budget
@@ -289,18 +290,20 @@ class Steered(Record, frozen=True):
 
 
 class Incident(IncidentRow, frozen=True):
-    """An incident as it stands, what it has cost by now, and what happened around it."""
+    """An incident as it stands, what it has cost by now, what happened around it, and the answer that a complaint is about, as far as the log has it."""
 
     counted: Impact | None = None
     timeline: Timeline = Timeline()
+    about: About | None = None
 
 
 class Complained(Record, frozen=True):
-    """The incident that a complaint has opened."""
+    """The incident that a complaint has opened, and the answer that it is about, where it names one."""
 
     incident: str
     model: str
     event: int
+    about: About | None = None
 
 
 class Settled(Record, frozen=True):

@@ -6,7 +6,9 @@ from flyball.api import answers, bodies
 from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.errors import BadInput
 from flyball.loop import lookup, orders, reviews
+from flyball.loop.complained import about_of, known
 from flyball.loop.timeline import timeline
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import IncidentOpened, IncidentRow, Review
 
 
@@ -15,7 +17,9 @@ def incident(asked: Asked) -> Answer:
     row = _row(asked)
     told = timeline(asked.ports.ledger, asked.ports.library, row, asked.now)
     values = {name: getattr(row, name) for name in row.__struct_fields__}
-    return Answer(answers.Incident(**values, counted=reviews.measured(asked.ports, row), timeline=told))
+    declared = asked.state().get(DECLARATIONS, row.model) if row.request else None
+    about = about_of(asked.wired.answers(), lookup.readable(asked.ports.library, declared)[0], row) if declared is not None else None
+    return Answer(answers.Incident(**values, counted=reviews.measured(asked.ports, row), timeline=told, about=about))
 
 
 def complain(asked: Asked) -> Answer:
@@ -23,13 +27,14 @@ def complain(asked: Asked) -> Answer:
     body: bodies.Complaint = asked.body
     asked.must_see(body.model)
     model = lookup.declared(asked.ports, body.model)
+    about = known(asked.wired.answers(), model, body.request.strip()) if body.request.strip() else None
     command, decide = orders.complain(
         asked.ports, model, command=asked.command, actor=asked.caller.actor, what=body.what, request=body.request
     )
     receipt = asked.ports.ledger.execute(command, decide)
     events = lookup.events_of(asked.ports.ledger, receipt)
     opened = next(event.incident for event in events if isinstance(event, IncidentOpened))
-    answer = answers.Complained(incident=opened, model=model.name, event=receipt.last)
+    answer = answers.Complained(incident=opened, model=model.name, event=receipt.last, about=about)
     return Answer(answer, location=f"{PREFIX}/incidents/{opened}")
 
 

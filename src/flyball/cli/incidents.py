@@ -16,9 +16,12 @@ from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant
 from flyball.incidents.messages import next_step
 from flyball.loop import lookup, orders
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, IncidentState, Review
 
 if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.loop.complained import About
     from flyball.wiring import Wired
 
 app = common.app()
@@ -68,12 +71,11 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
     with common.opened(project, env) as wired:
         row, now = _found(wired, incident), wired.ports.clock.now()
         counted, told = reviews.measured(wired.ports, row), timeline(wired.ports.ledger, wired.ports.library, row, now)
-        text.shown(
-            out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=(_mitigate(row, now), _review(row, now))
-        )
+        clocks, about = (_mitigate(row, now), _review(row, now)), _about(wired, row)
+        text.shown(out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=clocks, about=about)
         delivered = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
         out.line(f"  next      {next_step(row)}")
-        out.document(text.document(row, counted, told) | {"deliveries": delivered})
+        out.document(text.document(row, counted, told, about) | {"deliveries": delivered})
     return 0
 
 
@@ -95,10 +97,11 @@ def open_(
     common.must_say("--what", what, "a complaint needs a text", why="whoever sees to it has to know what is wrong")
     with common.opened(project, env) as wired:
         common.must_see(wired, model)
-        acting = Acting(what, dry_run, key)
+        acting, declared = Acting(what, dry_run, key), lookup.declared(wired.ports, model)
+        about = _known(wired, declared, request.strip()) if request.strip() else None
         command, decide = orders.complain(
             wired.ports,
-            lookup.declared(wired.ports, model),
+            declared,
             command=common.command_id(wired, acting, f"open {model}"),
             actor=wired.caller.actor,
             what=what,
@@ -109,7 +112,10 @@ def open_(
             events = lookup.events_of(wired.ports.ledger, receipt)
             row = lookup.incident(wired.ports.ledger.state(), next(one.incident for one in events if isinstance(one, IncidentOpened)))
             out.line(f"{row.incident} opened   {row.model}   next: {next_step(row)}")
-            out.document({"incident": row.incident, "model": row.model, "state": row.state, "event": receipt.last})
+            if about is not None:
+                out.line(f"  asked     {about}")
+            told = text.about_document(about)
+            out.document({"incident": row.incident, "model": row.model, "state": row.state, "about": told, "event": receipt.last})
     return 0
 
 
@@ -222,7 +228,8 @@ def _export(incident: str, out: Output, *, project: Path, env: str) -> int:
         ports = wired.ports
         row = _found(wired, incident)
         told = timeline(ports.ledger, ports.library, row, ports.clock.now())
-        written = reviews.markdown(row, told, reviews.measured(ports, row), deeds(ports.ledger, row, ports.clock.now()))
+        done = deeds(ports.ledger, row, ports.clock.now())
+        written = reviews.markdown(row, told, reviews.measured(ports, row), done, _about(wired, row))
         out.line(written.rstrip())
         out.document({"incident": row.incident, "markdown": written})
     return 0
@@ -259,6 +266,24 @@ def _found(wired: Wired, incident: str) -> IncidentRow:
     row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
     common.must_see(wired, row.model)
     return row
+
+
+def _known(wired: Wired, model: Model, request: str) -> About:
+    """What a complaint is about. Raises NotFound for a request that is not in the log."""
+    # it takes data frames along, which most commands do without
+    from flyball.loop.complained import known
+
+    return known(wired.answers(), model, request)
+
+
+def _about(wired: Wired, row: IncidentRow) -> About | None:
+    """The same of an incident, as far as the log still has it."""
+    if not row.request:
+        return None
+    from flyball.loop.complained import about_of
+
+    declared = wired.ports.ledger.state().get(DECLARATIONS, row.model)
+    return about_of(wired.answers(), lookup.readable(wired.ports.library, declared)[0] if declared is not None else None, row)
 
 
 def _settle(

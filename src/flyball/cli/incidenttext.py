@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flyball.cli.output import Output, ago, dated
-from flyball.clock import Instant, rfc3339
+from flyball.clock import Instant, rfc3339, to_second
 from flyball.incidents.impact import words
-from flyball.incidents.playbook import mode_of
+from flyball.incidents.playbook import is_left, mode_of
 from flyball.loop.timeline import FIRST, Timeline
 from flyball.records.incidents import Impact, IncidentRow
 
+if TYPE_CHECKING:
+    from flyball.loop.complained import About
+
 
 def shown(
-    out: Output, row: IncidentRow, counted: Impact | None, told: Timeline, *, now: Instant, stake: str, clocks: tuple[str, str]
+    out: Output,
+    row: IncidentRow,
+    counted: Impact | None,
+    told: Timeline,
+    *,
+    now: Instant,
+    stake: str,
+    clocks: tuple[str, str],
+    about: About | None = None,
 ) -> None:
-    """Write it. stake: what the model is for; clocks: how far mitigation and review are."""
+    """Write it. stake: what the model is for; clocks: how far mitigation and review are; about: the answer that it is about."""
     mode = mode_of(row.failure_mode)
+    there = f", by {row.owner or 'its owner'} where it is served" if is_left(row.notes) else ""
     out.line(f"{row.incident}  {row.model or 'the project'}   {row.state.value}   {row.what}")
     for name, value in (
         ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
         ("cause", row.cause or "not known"),
-        ("request", row.request),
+        ("request", f"{row.request}{'' if about is not None else '   not in the prediction log any more'}" if row.request else ""),
+        ("asked", str(about) if about is not None else ""),
         ("impact", words(counted) if counted is not None else ""),
         ("owner", row.owner),
         ("at stake", stake),
-        ("opened", f"{rfc3339(row.opened_at)} ({ago(row.opened_at, now)} ago)"),
-        ("mitigate", clocks[0]),
+        ("opened", f"{to_second(row.opened_at)} ({ago(row.opened_at, now)} ago)"),
+        ("mitigate", f"{clocks[0]}{there}" if not row.mitigated_at else clocks[0]),
         ("review", clocks[1]),
         ("actions", ", ".join(row.actions) or "none"),
-        ("by hand", mode.human if mode else ""),
+        ("by hand", f"{'where it is served: ' if there else ''}{mode.human}" if mode else ""),
         ("on it", row.taken_by),
         ("rollout", row.rollout),
         ("overdue", ", ".join(row.overdue)),
@@ -44,7 +57,7 @@ def shown(
     for place, moment in enumerate(told.moments):
         if told.left_out and place == FIRST:
             out.line(f"            … {told.left_out} more events")
-        out.line(f"  {rfc3339(moment.at)}  {moment.actor:<10} {moment.text}")
+        out.line(f"  {to_second(moment.at)}  {moment.actor:<10} {moment.text}")
     if told.unread:
         out.line(f"            {told.unread:,} events between the oldest and the newest were not read: flyball audit export DIR has them")
 
@@ -56,7 +69,7 @@ def _reviewed(out: Output, row: IncidentRow) -> None:
         if value:
             out.line(f"  {name:<9} {value}")
     for action in row.review.actions:
-        out.line(f"  to do     {action.what} ({action.owner}, by {rfc3339(action.due)})")
+        out.line(f"  to do     {action.what} ({action.owner}, by {to_second(action.due)})")
 
 
 def row_document(row: IncidentRow) -> dict[str, Any]:
@@ -68,10 +81,16 @@ def row_document(row: IncidentRow) -> dict[str, Any]:
     return found
 
 
-def document(row: IncidentRow, counted: Impact | None, told: Timeline) -> dict[str, Any]:
+def about_document(about: About | None) -> dict[str, Any] | None:
+    """The answer that an incident is about, as a document."""
+    return None if about is None else dated(about) | {"at": rfc3339(about.at)}
+
+
+def document(row: IncidentRow, counted: Impact | None, told: Timeline, about: About | None = None) -> dict[str, Any]:
     """The whole incident as a document."""
     moments = [{"seq": one.seq, "at": rfc3339(one.at), "actor": one.actor, "text": one.text} for one in told.moments]
-    return row_document(row) | {"counted": _impact(counted), "timeline": moments, "left_out": told.left_out, "unread": told.unread}
+    around = {"timeline": moments, "left_out": told.left_out, "unread": told.unread}
+    return row_document(row) | {"counted": _impact(counted), "about": about_document(about)} | around
 
 
 def _impact(found: Impact | None) -> dict[str, Any] | None:

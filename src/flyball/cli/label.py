@@ -47,6 +47,7 @@ def label(
     with gateway(project, env) as client:
         if _is_csv(labels_text, file):
             labels = read_labels(labels_text, file, client.schema(name)["classes"])
+        _all_finite(labels, file)
         for start in range(0, len(labels), _MOST):
             try:
                 answer = client.label(name, labels[start : start + _MOST])
@@ -95,6 +96,17 @@ def read_labels(text: str, name: str, classes: Sequence[int | str | bool] = ()) 
         what = f"{named(name)}: {len(problems)} of {len(found)} labels cannot be used"
         raise BadInput(what, why="a label needs an id and a value", fix=fix, problems=(*problems[:_SHOWN], *more))
     return found
+
+
+def _all_finite(labels: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Raise BadInput naming each label that is NaN or infinite (the first 20). A class that is called so is text."""
+    from flyball.serving.client import FINITE, UNKNOWN, unsendable
+
+    problems = unsendable(labels)
+    if problems:
+        more = [Problem("", f"and {len(problems) - _SHOWN:,} more")] if len(problems) > _SHOWN else []
+        what = f"{named(name)}: {len(problems):,} of {len(labels):,} labels cannot be used"
+        raise BadInput(what, why=FINITE, fix=UNKNOWN, problems=(*problems[:_SHOWN], *more))
 
 
 def _is_csv(text: str, name: str) -> bool:

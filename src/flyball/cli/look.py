@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from flyball.data.refresh import not_read, refresh
-from flyball.data.rules import is_form
+from flyball.data.rules import is_apart, is_form
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError
 from flyball.loop.pushing import compact
@@ -36,7 +37,8 @@ def look(wired: Wired, model: Model, looked: set[str] | None = None) -> DatasetR
         seen.add(name)
         row = ports.ledger.state().get(DATASETS, name)
         try:
-            found = refresh(dataset, access, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
+            at = replace(access, apart=is_apart(model, dataset))
+            found = refresh(dataset, at, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
         except FlyballError as error:
             if name in needed or error.code in LOST:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,13 +17,14 @@ from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
 from flyball.data.rules import due, is_news, is_pushed, is_timed
+from flyball.data.sources import files
 from flyball.data.sources.access import Access, access
 from flyball.data.sources.pushed import bounded
 from flyball.data.sources.spool import Spool
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written
 from flyball.declare.data import Dataset
-from flyball.errors import BadInput, FlyballError
+from flyball.errors import BadInput, FlyballError, Problem
 from flyball.ledger.bounds import clipped, fullest
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, Finding
 from flyball.store.blobs import Blobs
@@ -46,6 +48,8 @@ def refresh(
 
     A source that must be read to be known (a query, a function) is read whenever it is looked at; the same rows come to nothing.
 
+    Where files stand `apart`, those that are broken are left out, and said; they are read when the mark changes.
+
     What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
     """
     at, head = root if isinstance(root, Access) else access(root), row.head if row else None
@@ -60,7 +64,11 @@ def refresh(
         # a query asked again may give other rows; a file is what its mark says
         rows = spool if timed else lambda: source.stream(dataset, at)
         reading = _Reading(dataset, at, erasures, lambda again: against.checker(dataset, at, blobs, head, again), mark, rows)
-        return _committed(dataset, at, blobs, row, reading, timed=timed)
+        try:
+            return _committed(dataset, at, blobs, row, reading, timed=timed)
+        except _LeftOutError as error:
+            left = error.files
+    return refresh(dataset, replace(at, apart=False, left=left), blobs, row, erased, against)
 
 
 def not_read(dataset: Dataset, root: Path | Access, error: FlyballError) -> DataRefused:
@@ -82,10 +90,22 @@ def _committed(
     except BadInput as error:
         if source.mark(dataset, at) != mark:
             return None
-        return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)], [], timed=timed))
+        if at.apart and isinstance(error, source.BrokenFiles):
+            raise _LeftOutError(error.files) from None
+        told = [str(problem) for problem in (*at.left, *error.problems)] or [str(error)]
+        return _news(row, _refused(dataset, mark, told, [], timed=timed))
     version = version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=reading.erased)
-    told = _bounded(reading.findings)
-    return _news(row, fullest(lambda n: DataCommitted(version=version, findings=told[:n]), len(told)))
+    found = _bounded([*_left_out(dataset, at), *reading.findings])
+    return _news(row, fullest(lambda n: DataCommitted(version=version, findings=found[:n]), len(found)))
+
+
+def _left_out(dataset: Dataset, at: Access) -> Iterator[Finding]:
+    """What is said of each file that was left out."""
+    others = len(files.paths(dataset, at.root)) - len(at.left) if at.left else 0
+    taken = f"the {others:,} other files are taken" if others != 1 else "the other file is taken"
+    for one in at.left:
+        why = f" ({one.why.rstrip('.')})" if one.why else ""
+        yield Finding(rule="broken", severity="warn", text=f"{one.where}: {one.what}{why}; it is left out, {taken}")
 
 
 Rows = Callable[[], Iterator[pl.DataFrame]]
@@ -94,6 +114,14 @@ Rows = Callable[[], Iterator[pl.DataFrame]]
 
 class _ChangedError(Exception):
     """Somebody writes the source: what was read is not used."""
+
+
+class _LeftOutError(Exception):
+    """Broken files are to be left out, and all others read anew."""
+
+    def __init__(self, files: tuple[Problem, ...]) -> None:
+        super().__init__()
+        self.files = files
 
 
 class _BrokenError(Exception):

@@ -37,6 +37,13 @@ def is_form(model: Model, dataset: Dataset) -> bool:
     return is_elsewhere(model) and dataset.name == model.data.name and is_pushed(dataset) and not is_folder(model)
 
 
+def is_apart(model: Model, dataset: Dataset) -> bool:
+    """Whether the files of a data set stand for themselves, so that a broken one is left out: they are the predictions of a model that is served elsewhere,
+    and nothing is learnt from what is missing.
+    """
+    return is_folder(model) and dataset.name == model.data.name
+
+
 def named_source(dataset: Dataset) -> str:
     """What tells a data set's source from another: its path, glob or scheme, else a digest of its query, function or frame.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ from flyball.data.sources.access import Access, access
 from flyball.data.sources.wrong import Wrong
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
-from flyball.errors import BadInput
+from flyball.errors import BadInput, Problem
+
+
+class BrokenFiles(BadInput):
+    """Files of the source are broken. `files` are the problems of these alone; `problems` are all."""
+
+    def __init__(self, what: str, problems: tuple[Problem, ...], files: Collection[str]) -> None:
+        super().__init__(what, problems=problems)
+        self.files = tuple(each for each in problems if each.where in files) or tuple(Problem(name, "the file is broken") for name in files)
 
 
 def read(dataset: Dataset, root: Path | Access) -> pl.DataFrame:
@@ -33,7 +41,7 @@ def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
     """All rows of `dataset` in the source's order, in batches that fit into memory.
 
     Columns are those of `data.types.schema`, times naive UTC microseconds, NaN is null. Raises BadInput listing every problem at the end of
-    the source: until then batches are on trial, and none comes after the first problem. Raises Unavailable where the code of a
+    the source (BrokenFiles, where some are of files): until then batches are on trial, and none comes after the first problem. Raises Unavailable where the code of a
     loop file is to be tried again.
     """
     wrong, rows = Wrong(hidden=dataset.identifying), 0
@@ -41,6 +49,8 @@ def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
         rows += batch.height
         if not wrong and batch.height:
             yield batch
+    if wrong.files:
+        raise BrokenFiles(f'data set "{dataset.name}" cannot be read', wrong.problems(), wrong.files)
     if wrong:
         raise BadInput(f'data set "{dataset.name}" cannot be read', problems=wrong.problems())
     if not rows:
@@ -84,7 +94,7 @@ def _batches(dataset: Dataset, at: Access, wrong: Wrong) -> Iterator[pl.DataFram
     if is_pushed(dataset):
         return pushed.batches(dataset, at, wrong)
     if isinstance(source, str):
-        return files.batches(dataset, at.root, wrong)
+        return files.batches(dataset, at.root, wrong, frozenset(each.where for each in at.left))
     if isinstance(source, Sql):
         return database.batches(dataset, at, wrong)
     return called.batches(dataset, at, wrong)

@@ -65,7 +65,8 @@ def elsewhere_doubts(model: Model) -> Iterator[Found]:
     came = f'data set "{model.data.name}"' if is_folder(model) else f"POST /models/{name}/predictions"
     yield Found(
         "it has no train: it is served elsewhere",
-        f"its predictions come by {came}, labels by their ids; it is watched, and nothing of it is trained, released or taken back here",
+        f"its predictions come by {came}, labels by their ids; it is watched, and nothing of it is trained, released or taken back here: "
+        "whoever serves it mitigates its incidents there",
         "none is needed; or let flyball make its versions: train=fb.Train(fit)",
     )
     for argument, why in _VAIN:

@@ -54,13 +54,14 @@ def _bad(report: Report) -> Iterator[Row]:
     if bad is None:
         return
     effect = "–" if bad.decision_to_effect_s is None else f"{1000 * bad.decision_to_effect_s:.0f} ms"
-    text = f"lending@{bad.version} met {bad.requests_served} requests"
-    text += (
-        f" (of {bad.failed} that it failed, the champion answered), rolled back {effect} after the decision"
-        if bad.rolled_back
-        else ", NOT rolled back"
-    )
+    text = f"lending@{bad.version} met {bad.requests_served} request{'' if bad.requests_served == 1 else 's'}{_failed(bad.failed)}, "
+    text += f"rolled back {effect} after the decision" if bad.rolled_back else "NOT rolled back"
     yield "bad candidate", text, "good" if bad.rolled_back else "bad"
+
+
+def _failed(count: int) -> str:
+    """What became of the requests that it could not answer."""
+    return f" (the champion answered the {count} that it failed)" if count else " and failed none"
 
 
 def _share(value: float | None, width: int) -> str:

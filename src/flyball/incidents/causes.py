@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, Span, to_second
 from flyball.ledger.bounds import NAME, clipped
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.incidents import Cause
@@ -94,8 +94,8 @@ def _of_alert(row: AlertRow, onset: Instant) -> Cause | None:
 def _of_change(change: Change, onset: Instant) -> Cause:
     told = change.evidence
     if change.at:
-        apart = Span(abs(onset - change.at)).brief
-        told = f"{f'{told}; ' if told else ''}{rfc3339(change.at)}, {apart} {'before' if change.at <= onset else 'after'} it began"
+        apart = Span(abs(onset - change.at) // 1_000_000 * 1_000_000).brief
+        told = f"{f'{told}; ' if told else ''}{to_second(change.at)}, {apart} {'before' if change.at <= onset else 'after'} it began"
     return Cause(
         kind=change.kind,
         what=clipped(change.what, NAME),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flyball.clock import Instant
+from flyball.clock import Instant, to_second
 from flyball.declare.metrics import CLASSES
 from flyball.declare.units import Money
 from flyball.records.evidence import Quality
@@ -24,12 +24,14 @@ def impact(
     errors: int,
     since: Instant,
     until: Instant,
+    made: bool = False,
 ) -> Impact:
-    """What these counts come to. quality: of the labelled rows of all slices together; m0: the upper bound of the error rate at release.
+    """What these counts come to. quality: of the labelled rows of all slices together; m0: the upper bound of the error rate at release; made: as in
+    Impact.
 
     A number's error has no rows that are wrong, only costs by `costs=`, which no bound at release is known of: it has no money here.
     """
-    counted = Impact(since=since, until=until, requests=requests, errors=errors)
+    counted = Impact(since=since, until=until, requests=requests, errors=errors, made=made)
     if quality is None or task not in CLASSES or not quality.labelled:
         return counted
     bad = quality.labelled - quality.correct
@@ -44,6 +46,7 @@ def impact(
         wrong=round(wrong, 1),
         money=None if price is None else round(wrong * price, 2),
         currency=next((each.currency for each in costs.values()), "") if price is not None else "",
+        made=made,
     )
 
 
@@ -60,7 +63,10 @@ def _price(task: str, costs: Mapping[str, Money], quality: Quality) -> float | N
 
 def words(found: Impact) -> str:
     """An impact as a sentence."""
-    parts = [f"{found.requests:,} requests", f"{found.errors:,} errors"]
+    if found.made and not found.requests:
+        return f"not known: no prediction that was made since {to_second(found.since)} has been sent"
+    asked = f"{found.requests:,} predictions made since {to_second(found.since)}" if found.made else f"{found.requests:,} requests"
+    parts = [asked, f"{found.errors:,} errors"]
     if found.labelled:
         parts.append(f"about {found.wrong:,.0f} of {found.labelled:,} labelled rows wrong beyond the bound at release")
     if found.money is not None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, Span, to_second
 from flyball.declare.model import Model
 from flyball.incidents.persons import COMPLAINT
-from flyball.incidents.playbook import TOLD, actions, mode_of
+from flyball.incidents.playbook import TOLD, actions, is_left, mode_of
 from flyball.incidents.rules import REOPEN
 from flyball.ledger.bounds import clipped, named
 from flyball.records.alerts import AlertRow, AlertState
@@ -134,7 +134,8 @@ def next_step(row: IncidentRow) -> str:
         if row.failure_mode == COMPLAINT:
             ended = f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
             return ended if acknowledged_by(row) else f"{ack}; {ended}"
-        undo = f"flyball rollback {row.model}" if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
+        ours = not is_left(row.notes) and ("rollback" in row.actions or row.failure_mode in ("errors", "latency"))
+        undo = f"flyball rollback {row.model}" if ours else ""
         return _left(row, undo) if acknowledged_by(row) else f"{undo}, or {ack}" if undo else ack
     if row.state == IncidentState.MITIGATED:
         return f'flyball incidents review {row.incident} --text "…"'
@@ -144,7 +145,8 @@ def next_step(row: IncidentRow) -> str:
 def _left(row: IncidentRow, undo: str) -> str:
     """What is left to somebody who is on it: the person's step of the failure mode, and what ends it. undo: the command that takes a release back."""
     mode = mode_of(row.failure_mode)
-    step = f"{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
+    where = "where it is served: " if is_left(row.notes) else ""
+    step = f"{where}{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
     return f"{step}; it ends by itself when its alert resolves" if row.model and row.alert else step
 
 
@@ -223,7 +225,7 @@ def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequenc
     stake = f" At stake: {model.framing.kpi}." if model is not None and model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
     of = listed(models, _NAMED) if models else row.model or "the project"
-    begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
+    begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {to_second(max(row.opened_at, row.reopened_at))}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from flyball.declare import owners
 from flyball.declare.model import Model
 from flyball.errors import Conflict
-from flyball.incidents.playbook import actions, by_hand
+from flyball.incidents.playbook import actions, by_hand, left_to
 from flyball.incidents.rules import MITIGATED, MITIGATING, OPEN, REVIEWED
 from flyball.ledger.bounds import clipped
 from flyball.records.base import Event
@@ -34,7 +34,7 @@ def complaint(model: Model, new_id: Callable[[str], str], *, what: str, request:
         actions=chosen,
         request=request,
     )
-    notes = [f"opened by {by}{about}"]
+    notes = [f"opened by {by}{about}", *left_to(model, opened.owner)]
     notes += [f'action "{name}" is not done by flyball: {opened.owner or "the owner"} has to' for name in by_hand(chosen)]
     return (opened, *(IncidentNoted(incident=opened.incident, note=note) for note in notes))
 

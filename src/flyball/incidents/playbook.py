@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
 
 TOLD = frozenset({"page", "ticket"})
@@ -275,6 +276,22 @@ def by_hand(names: tuple[str, ...]) -> tuple[str, ...]:
 def told_elsewhere(names: tuple[str, ...]) -> tuple[str, ...]:
     """The actions that a person has to do for a model that is served elsewhere: all, for flyball neither trains nor routes it."""
     return tuple(name for name in names if name not in TOLD)
+
+
+SERVED_ELSEWHERE = "served elsewhere: "
+"""How the note of an incident begins that says who mitigates it, where flyball cannot."""
+
+
+def left_to(model: Model, owner: str) -> tuple[str, ...]:
+    """The note that says who mitigates an incident of a model that is served elsewhere; none of any other."""
+    who = owner or "its owner"
+    told = f"{SERVED_ELSEWHERE}flyball routes nothing of it, so {who} mitigates it there, and it ends here when that is seen"
+    return () if model.train is not None else (told,)
+
+
+def is_left(notes: Iterable[str]) -> bool:
+    """Whether the notes of an incident say so."""
+    return any(note.startswith(SERVED_ELSEWHERE) for note in notes)
 
 
 def not_done(action: str, why: str) -> str:

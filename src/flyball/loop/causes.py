@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flyball.clock import Instant, Span
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
-from flyball.monitoring.slabs import within
+from flyball.monitoring.slabs import MINUTE, Slab, within
 from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import AlertRow
+from flyball.records.alerts import AlertRow, Finding
 from flyball.records.base import State
 from flyball.records.data import DATA_COMMITS, DATASETS, erasure_key
 from flyball.records.declarations import DECLARATIONS
@@ -22,6 +23,12 @@ from flyball.records.versions import MODELS
 
 _OF_LOSS = frozenset({"concept_drift", "performance", "bias"})
 """Modes whose beginning the labels tell better than the alert, which needs many of them."""
+
+_BY_WINDOWS = frozenset({"input_drift", "schema_change", "label_drift"})
+"""Modes whose finding counts the rows of its newest window, …"""
+
+WINDOWS = 2
+"""… and of which an alert takes so many."""
 
 _LOOKED = Span.parse("7d")
 """How long before an incident a change is looked for."""
@@ -73,9 +80,14 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
     return found
 
 
-def impact_of(model: Model, incident: IncidentRow, monitor: MonitorState, now: Instant) -> Impact:
-    """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted."""
-    since = incident.reopened_at or incident.opened_at
+def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState, now: Instant) -> Impact:
+    """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted.
+
+    Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in are counted, too.
+    """
+    opened = incident.reopened_at or incident.opened_at
+    made = is_elsewhere(model)
+    since = _made_since(monitor.slabs, opened, alert.finding) if made and alert is not None else opened
     until = incident.mitigated_at or now
     traffic = within(monitor.slabs, since, until)
     delay = int(label_delay(model))
@@ -89,4 +101,17 @@ def impact_of(model: Model, incident: IncidentRow, monitor: MonitorState, now: I
         errors=traffic.errors,
         since=since,
         until=until,
+        made=made,
     )
+
+
+def _made_since(slabs: Sequence[Slab], opened: Instant, finding: Finding) -> Instant:
+    """When the oldest of the newest predictions before `opened` was made that an alert was found in; at least the minute of the newest one."""
+    wanted = finding.n * (WINDOWS if finding.failure in _BY_WINDOWS else 1)
+    since = opened
+    for slab in reversed(slabs):
+        if wanted <= 0:
+            break
+        if slab.n and slab.start * MINUTE <= opened:
+            since, wanted = min(since, slab.start * MINUTE), wanted - slab.n
+    return since

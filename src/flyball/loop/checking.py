@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flyball.data.rules import is_form
+from flyball.data.rules import is_apart, is_form
 from flyball.data.sources.access import Access
 from flyball.data.sources.secrets import read_secrets
 from flyball.declare import codec
@@ -221,12 +221,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         name=compiled.model,
         file=compiled.file,
         line=compiled.line,
-        counts={
-            "gates": len(model.gates),
-            "guards": len(model.rollout.guards),
-            "monitors": len(model.monitors),
-            "steps": len(model.rollout.steps),
-        },
+        counts=_counts(model),
         version_digest=compiled.version_digest,
         policy_digest=compiled.policy_digest,
         changed=_changed(compiled, before),
@@ -241,6 +236,17 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         request_changes=_request_changes(sent, model) if sent is not None else (),
         route=model.playbook.route,
     )
+
+
+def _counts(model: Model) -> dict[str, int]:
+    """What is declared of each kind. A model that is served elsewhere has no release, so neither gates nor the guards and steps of one."""
+    counts = {
+        "gates": len(model.gates),
+        "guards": len(model.rollout.guards),
+        "monitors": len(model.monitors),
+        "steps": len(model.rollout.steps),
+    }
+    return counts if model.train is not None else {"monitors": counts["monitors"]}
 
 
 def _changed(compiled: Compiled, before: Applied | None) -> tuple[str, ...]:
@@ -327,15 +333,30 @@ def _contracts(model: Model, read: _Reading, known: dict[str, Contract]) -> Cont
     found = Contract()
     for dataset in looked_at(model).values():
         if dataset.name not in known and not is_form(model, dataset):
-            own = known[dataset.name] = _contract(dataset, read)
+            own = known[dataset.name] = _apart(dataset, read) if is_apart(model, dataset) else _contract(dataset, read)
             found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found
 
 
+def _apart(dataset: Dataset, read: _Reading) -> Contract:
+    """The same where a broken file is left out."""
+    from flyball.data.source import BrokenFiles
+
+    try:
+        return _contract(dataset, read._replace(access=replace(read.access, apart=True)))
+    except BrokenFiles as error:
+        found = _contract(dataset, read._replace(access=replace(read.access, left=error.files)))
+        left = [_of_source(dataset, f'Data set "{dataset.name}"', one) for one in error.files]
+    if found.problems:
+        return Contract((*left, *found.problems), found.doubts)
+    return Contract((), (*(replace(one, what=f"{one.what}: it is left out, the other files are taken") for one in left), *found.doubts))
+
+
 def _contract(dataset: Dataset, read: _Reading) -> Contract:
+    """What a data set breaks. Raises BrokenFiles where files stand apart."""
     from flyball.data.commit import scan
     from flyball.data.rules import is_pushed, is_timed
-    from flyball.data.source import stream
+    from flyball.data.source import BrokenFiles, stream
     from flyball.data.sources.pushed import bounded
     from flyball.data.sources.spool import Spool
 
@@ -356,6 +377,8 @@ def _contract(dataset: Dataset, read: _Reading) -> Contract:
                     tally.add(batch)
             found = checker.findings()
     except FlyballError as error:
+        if access.apart and isinstance(error, BrokenFiles):
+            raise
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
         listed = error.problems or (Problem("", error.what, error.why, error.fix),)
         return Contract(tuple(_of_source(dataset, where, item) for item in listed))

@@ -96,9 +96,9 @@ def decide_report(
     for row in incidents_of(then, model.name):
         if row.state == IncidentState.CLOSED:
             continue
-        alerts = alerts_of(then, model.name).values()
-        steps = incidents.progress(row, alerts, now=now, acting=command.acting, in_force_at=_in_force_at(then, row))
-        events += [_with_impact(step, row, model, monitor, now) for step in steps]
+        alerts = alerts_of(then, model.name)
+        steps = incidents.progress(row, alerts.values(), now=now, acting=command.acting, in_force_at=_in_force_at(then, row))
+        events += [_with_impact(step, row, model, alerts.get(row.alert), monitor, now) for step in steps]
         if row.incident not in opened:
             events += _causes_anew(then, row, model, monitor)
     return events
@@ -128,11 +128,11 @@ def _causes_anew(then: State, row: IncidentRow, model: Model, monitor: MonitorSt
     return [IncidentNoted(incident=row.incident, note="", causes=now)]
 
 
-def _with_impact(event: Event, row: IncidentRow, model: Model, monitor: MonitorState | None, now: Instant) -> Event:
+def _with_impact(event: Event, row: IncidentRow, model: Model, alert: AlertRow | None, monitor: MonitorState | None, now: Instant) -> Event:
     """What an incident has cost is noted when it is mitigated."""
     if monitor is None or not isinstance(event, IncidentMoved) or event.target != IncidentState.MITIGATED:
         return event
-    return msgspec.structs.replace(event, impact=impact_of(model, row, monitor, now))
+    return msgspec.structs.replace(event, impact=impact_of(model, row, alert, monitor, now))
 
 
 def _in_force_at(state: State, incident: IncidentRow) -> Instant:

@@ -101,6 +101,7 @@ class _Job:
     model: Model
     content: str
     taken: Taken | None
+    partial: bool
 
 
 class Folders:
@@ -158,7 +159,7 @@ class Folders:
                 self._known[name] = _kept(ports.memory, name)
             taken = self._known[name]
             if taken is None or taken.content != row.head.content:
-                yield _Job(model, row.head.content, taken)
+                yield _Job(model, row.head.content, taken, any(finding.rule == "broken" for finding in row.findings))
 
     def _take(self, job: _Job) -> None:
         try:
@@ -166,7 +167,9 @@ class Folders:
                 self._writer = self._open()
             self._append(job, self._writer)
             self._writer.sync()
-            self._made = job.model.name, Taken(content=job.content, segment=int(self._writer.path.stem))
+            # a file that was left out may have been taken before it broke: when it is back, the whole log says what is in it
+            segment = 0 if job.partial else int(self._writer.path.stem)
+            self._made = job.model.name, Taken(content=job.content, segment=segment)
         except (FlyballError, OSError) as error:
             # the others have their turn meanwhile
             self._rest[job.model.name] = time.monotonic() + REST_S

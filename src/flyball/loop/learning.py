@@ -28,7 +28,7 @@ from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_inputs import inputs
 from flyball.evaluation.counts_labels import plain
-from flyball.evaluation.counts_quality import slice_names, with_slices
+from flyball.evaluation.counts_quality import slice_names, slices_of
 from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.metrics import measure
 from flyball.evaluation.reference import reference
@@ -71,6 +71,9 @@ PART: Final = 8 << 20
 """Bytes of a file of the log that are read at once: decoded they are about ten times as many."""
 
 _BESIDE: Final = ("request_id", "__time", "value", "score")
+
+_OF_ROW: Final = "of row:"
+"""What stands before the name of a row's own column: it may be called as one of those beside it, or as a label's."""
 
 REST_S: Final = 60.0
 """How long a version is left alone of which nothing could be learnt."""
@@ -294,8 +297,7 @@ def count(behind: Behind, records: Records) -> tuple[InputCounts, ...]:
         rows = rows.filter(pl.col("__time") > _moment(first, "max")) if first.height else rows.clear()
     if rows.is_empty():
         return ()
-    own = [pl.col(name).alias(held(name)) for name in watched(model) if name in rows.columns and name not in _BESIDE]
-    found, _ = inputs(rows.select(pl.col("__time").alias("at"), plain(rows["value"]).alias("value"), *own), behind.watch, 0)
+    found, _ = inputs(rows.select(pl.col("__time").alias("at"), plain(rows["value"]).alias("value"), *_own(model)), behind.watch, 0)
     return found
 
 
@@ -306,7 +308,7 @@ def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | Non
     first = _first_days(answers)
     if not wanted.content and first.is_empty():
         return None
-    rows = _trained_on(model, wanted.content, blobs) if wanted.content else first
+    rows = _trained_on(model, wanted.content, blobs) if wanted.content else _rows(model, first)
     columns = [name for name in watched(model) if name in rows.columns]
     bins = list[Bins](reference(rows, columns))
     if first.height:
@@ -339,9 +341,7 @@ def _by_slice(model: Model, judged: pl.DataFrame) -> dict[str, dict[str, Estimat
     metric = "accuracy" if model.task in CLASSES else "mae"
     if metric not in metric_names(model.task):
         return {}
-    rows = with_slices(
-        judged.rename({name: held(name) for name in watched(model) if name in judged.columns and held(name) != name}), declared(model)
-    )
+    rows = judged.select("y", "value", "score").with_columns(slices_of(judged.select(_own(model)), declared(model)))
     found: dict[str, dict[str, Estimate]] = {}
     for name in slice_names(rows):
         there = rows.filter(pl.col(SLICE + name).is_not_null())
@@ -350,6 +350,16 @@ def _by_slice(model: Model, judged: pl.DataFrame) -> dict[str, dict[str, Estimat
         parts = by_slice(model.task, there, [SLICE + name], [metric], classes=classes(model))
         found |= {part.removeprefix(SLICE): each for part, each in parts.items()}
     return found
+
+
+def _own(model: Model) -> list[pl.Expr]:
+    """A row's own columns, as the loop holds them where it counts."""
+    return [pl.col(_OF_ROW + name).alias(held(name)) for name in watched(model)]
+
+
+def _rows(model: Model, answers: pl.DataFrame) -> pl.DataFrame:
+    """The rows of answers, as those of a data set lie, with their times."""
+    return answers.select("__time", *(pl.col(_OF_ROW + name).alias(name) for name in watched(model)))
 
 
 def _moment(frame: pl.DataFrame, which: str) -> Instant:
@@ -375,7 +385,9 @@ def _trained_on(model: Model, content: str, blobs: Blobs) -> pl.DataFrame:
 def _answers(
     model: Model, version: str, seen_at: Instant, records: Callable[[Instant], Iterator[Iterable[wal.LogRecord]]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The version's answers in order of their times, each id once, and the labels of the model that were known in time or say no time."""
+    """The version's answers in order of their times, each id once, and the labels of the model that were known in time or say no time. A row's own
+    columns have `_OF_ROW` before their names.
+    """
     ref, names = f"{model.name}@{version}", dict[str, tuple[str, ...]]()
     taken: dict[str, list[Any]] = {name: [] for name in _BESIDE}
     sent: list[list[Any]] = []
@@ -398,9 +410,8 @@ def _answers(
                 labels["known"].append((record.marks or {}).get("t", UNTOLD))
                 labels["y"].append(record.output[0][0])
     columns = [_typed(model, name, [values[place] for values in sent]) for place, name in enumerate(watched(model))]
-    # of an input that has the name of one of these, what is kept beside it is the input
     beside = [pl.Series(name, values, strict=False) for name, values in taken.items()]
-    rows = pl.DataFrame([*beside, *(each for each in columns if each.name not in taken)])
+    rows = pl.DataFrame([*beside, *(each.alias(_OF_ROW + each.name) for each in columns)])
     rows = rows.unique("request_id", keep="first", maintain_order=True).sort("__time", "request_id")
     return rows, pl.DataFrame([pl.Series(name, values, strict=False) for name, values in labels.items()])
 

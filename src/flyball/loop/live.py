@@ -7,15 +7,18 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyball.clock import Instant, Span
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures
-from flyball.data.rules import is_pushed, is_timed
+from flyball.data.rules import is_apart, is_pushed, is_timed
 from flyball.data.sources.access import Killed
+from flyball.declare import codec as declarations
 from flyball.declare.data import Dataset
+from flyball.declare.elsewhere import PREDICTION
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.ledger import SqlLedger
@@ -174,7 +177,7 @@ class LiveData:
         if found is not None:
             return found
         if self._due(dataset):
-            arguments = (dataset, row, applied(declared, self._blobs))
+            arguments = (dataset, row, applied(declared, self._blobs), declared.body)
             self._reading[name] = threading.Thread(target=self._look, args=arguments, name=f"read-{name}", daemon=True)
             self._reading[name].start()
         return None
@@ -196,12 +199,14 @@ class LiveData:
 
         return mark(dataset, self._reader.root)
 
-    def _look(self, dataset: Dataset, row: DatasetRow | None, code: Code) -> None:
+    def _look(self, dataset: Dataset, row: DatasetRow | None, code: Code, body: str) -> None:
         from flyball.data.refresh import refresh
 
         name, begun = dataset.name, self._now()
         try:
-            self._found[name] = refresh(dataset, self._reader.access(code), self._blobs, row, lambda: self._erasures(name), self._against())
+            apart = PREDICTION in dataset.columns and is_apart(declarations.decode(self._blobs.get(body).decode()), dataset)
+            at = replace(self._reader.access(code), apart=apart)
+            self._found[name] = refresh(dataset, at, self._blobs, row, lambda: self._erasures(name), self._against())
             self._killed.pop(name, None)
         except Killed as error:
             self._put_off(dataset, error)

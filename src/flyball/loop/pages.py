@@ -45,10 +45,14 @@ def false_pages_of(model: Model, *, labels: float | None, requests: float | None
 
 
 def paging(a_year: float, checks: int) -> str:
-    """How many pages of nothing there may be, and that declared checks come on top, where there are any."""
-    more = "each fires" if checks > 1 else "it fires"
-    besides = f", besides {checks} declared check{'s' if checks > 1 else ''}: {more} whenever it is evidently missed" if checks else ""
-    return f"expected false pages: ≤ {rounded(a_year):g} a year{besides}"
+    """How many pages of nothing there may be; that declared checks are not among them, where there are any, and what to do about too many of theirs."""
+    bounded = f"expected false pages: ≤ {rounded(a_year):g} a year while nothing is wrong"
+    if not checks:
+        return bounded
+    several = checks > 1
+    own = f"{checks} declared checks are not counted: each fires" if several else "1 declared check is not counted: it fires"
+    bound = "their bounds or lengthen their" if several else "its bound or lengthen its"
+    return f"{bounded}; {own} when its bound is missed by more than chance, so if that is too often, loosen {bound} .over()"
 
 
 def rounded(a_year: float) -> float:

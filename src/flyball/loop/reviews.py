@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from flyball.clock import Instant, Span, instant, rfc3339
+from flyball.clock import Instant, Span, instant, to_second
 from flyball.errors import BadInput
 from flyball.incidents.impact import words
 from flyball.incidents.playbook import mode_of
@@ -16,8 +17,12 @@ from flyball.loop.deeds import Deed
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.loop.timeline import Timeline
+from flyball.records.alerts import ALERTS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import Impact, IncidentRow, Review, ReviewAction
+
+if TYPE_CHECKING:
+    from flyball.loop.complained import About
 
 MOST_ACTIONS = 20
 _FORM = "WHAT; OWNER; DUE"
@@ -32,7 +37,9 @@ def measured(ports: Ports, row: IncidentRow) -> Impact | None:
     state = ports.ledger.state()
     declared = state.get(DECLARATIONS, row.model) if row.model else None
     model = lookup.readable(ports.library, declared)[0] if declared is not None else None
-    return row.impact if model is None else impact_of(model, row, load(ports.memory).monitor(row.model), ports.clock.now())
+    if model is None:
+        return row.impact
+    return impact_of(model, row, state.get(ALERTS, row.alert), load(ports.memory).monitor(row.model), ports.clock.now())
 
 
 def form(ports: Ports, row: IncidentRow, *, what: str, why: str, impact: str, actions: Sequence[ReviewAction]) -> Review:
@@ -77,8 +84,8 @@ def to_do(what: str, owner: str, due: str, now: Instant) -> ReviewAction:
     return ReviewAction(what=clipped(what, 500), owner=clipped(owner, 200), due=at)
 
 
-def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Sequence[Deed]) -> str:
-    """The whole incident, for people who have no flyball."""
+def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Sequence[Deed], about: About | None = None) -> str:
+    """The whole incident, for people who have no flyball, and nothing of any other. about: the answer that a complaint is about."""
     mode = mode_of(row.failure_mode)
     lines = [
         f"# {_line(row.what)}",
@@ -88,7 +95,9 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Seq
     ]
     lines += ["| | |", "|---|---|"]
     for name, at in (("opened", row.opened_at), ("mitigated", row.mitigated_at), ("reviewed", row.reviewed_at), ("closed", row.closed_at)):
-        lines.append(f"| {name} | {rfc3339(at) if at else 'not yet'} |")
+        lines.append(f"| {name} | {to_second(at) if at else 'not yet'} |")
+    lines += [f"| request | {_line(row.request)} |"] if row.request else []
+    lines += [f"| asked | {_line(str(about))} |"] if about is not None else []
     lines += [f"| owner | {_line(row.owner or 'nobody is named')} |", f"| actions taken | {_taken(done)} |"]
     lines += [f"| chosen, and not done | {undone} |"] if (undone := _not_taken(done)) else []
     lines += [f"| clocks that ran out | {', '.join(row.overdue) or 'none'} |", ""]
@@ -107,11 +116,11 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Seq
     lines += ["## What will be different", ""]
     if review and review.actions:
         lines += ["| what | owner | due |", "|---|---|---|"]
-        lines += [f"| {_line(each.what)} | {_line(each.owner)} | {rfc3339(each.due)} |" for each in review.actions]
+        lines += [f"| {_line(each.what)} | {_line(each.owner)} | {to_second(each.due)} |" for each in review.actions]
     else:
         lines.append("Nothing was written down.")
     lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
-    lines += [f"| {rfc3339(each.at)} | {_line(each.actor)} | {_line(each.text)} |" for each in told.moments]
+    lines += [f"| {to_second(each.at)} | {_line(each.actor)} | {_line(each.text)} |" for each in told.moments]
     lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
     lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"

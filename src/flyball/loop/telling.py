@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flyball.clock import rfc3339
+from flyball.clock import to_second
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
@@ -81,7 +81,7 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
         case VersionDenied():
             return "bad", f"denied      {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
         case VersionWaived():
-            until = f" until {rfc3339(event.until)}" if event.until else ""
+            until = f" until {to_second(event.until)}" if event.until else ""
             return "bad", f"waived      {event.model}@{event.version} {event.gate}{until}: {event.reason}"
         case VersionQuarantined() | VersionDeprecated():
             done = "quarantine" if isinstance(event, VersionQuarantined) else "advised"
@@ -161,7 +161,7 @@ def _of_monitoring(event: Event) -> tuple[Mood, str] | None:
             return "bad", f"undelivered {event.incident or 'a warning'} to {event.route}: {event.why}; it is tried again"
         case AlertMuted() | AlertUnmuted():
             of = f'{event.model} "{event.monitor}"' if event.monitor else event.model
-            end = f" until {rfc3339(event.until)}: {event.reason}" if isinstance(event, AlertMuted) else " no more"
+            end = f" until {to_second(event.until)}: {event.reason}" if isinstance(event, AlertMuted) else " no more"
             return "plain", f"muted       {of}{end}"
         case ProposalMade() if event.mode == "propose":
             return "plain", f"proposed    {event.action} {event.model}{f'@{event.target}' if event.target else ''}: {event.reason}"

@@ -5,11 +5,13 @@ Bounded whatever the record holds: so many events are read, and so many are told
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from flyball.clock import Instant, Span
 from flyball.declare.reads import looked_at
+from flyball.incidents.persons import COMPLAINT
+from flyball.incidents.rules import tells_of
 from flyball.ledger.bounds import clipped
 from flyball.loop import lookup, telling
 from flyball.loop.ports import Ledger, Library
@@ -17,7 +19,16 @@ from flyball.records.alerts import AlertMoved
 from flyball.records.base import Event, Record, Recorded, State
 from flyball.records.data import DataCommitted, DataFresh, DataRefused, DataStale
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentReviewed, IncidentRow
+from flyball.records.deliveries import AlertDelivered, AlertUndelivered
+from flyball.records.incidents import (
+    INCIDENTS,
+    MODEL_INCIDENTS,
+    IncidentMoved,
+    IncidentNoted,
+    IncidentOpened,
+    IncidentReviewed,
+    IncidentRow,
+)
 from flyball.records.proposals import PROPOSALS, ProposalSettled
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.training import RUNS
@@ -27,6 +38,10 @@ BEFORE = Span.parse("1h")
 
 READ, FIRST, LAST = 20_000, 60, 140
 """Events that are read at most, half of them the oldest and half the newest, and how many of what they tell is shown: the first ones, and the last ones."""
+
+
+_OF_ONE = (IncidentOpened, IncidentMoved, IncidentNoted, IncidentReviewed, AlertDelivered, AlertUndelivered)
+"""Events of one incident alone."""
 
 
 class Moment(Record, frozen=True):
@@ -49,14 +64,15 @@ class Timeline(Record, frozen=True):
 
 
 def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -> Timeline:
-    """From an hour before an incident opened until it was closed, or until now."""
+    """From an hour before an incident opened until it was closed, or until now. What another incident tells of is not told here."""
     state = ledger.state()
     data = _data_of(state, library, row.model)
+    others = [other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident]
     events, unread = around(ledger, row, now)
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
         for recorded in events
-        if _is_about(state, recorded.event, row, data) and (text := _text(recorded.event))
+        if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others) and (text := _text(recorded.event))
     ]
     if len(found) <= FIRST + LAST:
         return Timeline(moments=tuple(found), unread=unread)
@@ -99,6 +115,16 @@ def _is_about(state: State, event: Event, row: IncidentRow, data: frozenset[str]
         return other is not None and other.model == row.model
     model = getattr(event, "model", "")
     return (model or next(_models(state, event), "")) == row.model and bool(row.model)
+
+
+def _is_of(event: Event, row: IncidentRow, others: Sequence[IncidentRow]) -> bool:
+    """Whether an event is another incident's: what was done with that one, or an alert that only that one tells of."""
+    if isinstance(event, _OF_ONE):
+        return event.incident != row.incident
+    # a complaint has no alert: those of all monitors may say what it is about
+    if not isinstance(event, AlertMoved) or row.failure_mode == COMPLAINT or tells_of(row, event.key):
+        return False
+    return any(tells_of(other, event.key) for other in others)
 
 
 def _models(state: State, event: Event) -> Iterator[str]:

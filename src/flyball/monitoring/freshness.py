@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, Span, to_second
 from flyball.records.alerts import Finding
 
 FRESH = "data is fresh"
@@ -26,7 +26,7 @@ def freshness_findings(ages: Iterable[Age], now: Instant) -> Iterator[Finding]:
     for age in ages:
         old = now - age.as_of
         stale = old > age.freshness
-        why = f"{age.data}: its newest row was known at {rfc3339(age.as_of)}, and may be {age.freshness} old"
+        why = f"{age.data}: its newest row was known at {to_second(age.as_of)}, and may be {age.freshness} old"
         if stale and age.refused:
             why += f"; what came since is refused: {age.refused}"
         yield Finding(

@@ -32,7 +32,8 @@ class Cause(Record, frozen=True):
 class Impact(Record, frozen=True):
     """What an incident cost between two moments: requests and errors of them, and of the labelled rows how many were wrong beyond the bound at release.
 
-    `money` is what those wrong rows cost by the declared `costs=`; None where nothing says.
+    `money` is what those wrong rows cost by the declared `costs=`; None where nothing says. `made`: of a model that is served elsewhere, whose requests
+    are counted by when they were made there; `since` is then when the oldest of those was made that it was found in.
     """
 
     since: Instant
@@ -43,6 +44,7 @@ class Impact(Record, frozen=True):
     wrong: float = 0.0
     money: float | None = None
     currency: str = ""
+    made: bool = False
 
 
 class ReviewAction(Record, frozen=True):

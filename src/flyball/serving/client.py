@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -19,6 +20,24 @@ _BY_STATUS: Mapping[int, type[FlyballError]] = {
     413: TooLarge,
     422: BadInput,
 }
+
+
+FINITE: Final = "a label is a finite number, text, true or false: JSON has no NaN, and none that is infinite"
+UNKNOWN: Final = "leave out a label that is not known yet, and send it when it is; nothing was sent"
+
+
+def unsendable(labels: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:
+    """A problem for each label that is NaN or infinite, or has an attribute that is; `where` counts them from 1."""
+    told = ((f"label {place}, id {one.get('id')}", ", ".join(_strange(one))) for place, one in enumerate(labels, 1))
+    return tuple(Problem(where, what) for where, what in told if what)
+
+
+def _strange(label: Mapping[str, Any]) -> Iterator[str]:
+    attributes = label.get("attributes")
+    named = attributes.items() if isinstance(attributes, Mapping) else ()
+    for name, value in (("value", label.get("value")), *((f'attribute "{each}"', one) for each, one in named)):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield f"its {name} is {value}"
 
 
 class GatewayClient:
@@ -80,7 +99,12 @@ class GatewayClient:
         return self._post(f"/models/{model}/explain", given)
 
     def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Labels → accepted, duplicates, corrected, refused. A wholly refused batch is returned, not raised."""
+        """Labels → accepted, duplicates, corrected, refused. A wholly refused batch is returned, not raised. Raises BadInput, and sends none, where
+        one is `unsendable`.
+        """
+        problems = unsendable(labels)
+        if problems:
+            raise BadInput(f"{len(problems):,} of {len(labels):,} labels cannot be sent", why=FINITE, fix=UNKNOWN, problems=problems)
         return self._post(f"/models/{model}/labels", {"labels": [dict(one) for one in labels]}, taken=(200, 422))
 
     def schema(self, model: str) -> dict[str, Any]:

@@ -101,23 +101,30 @@ def read_label(raw: Any, served: Served | Elsewhere, forged: Callable[[str], boo
 def value_of(value: Any, served: Served | Elsewhere, *, guess: bool) -> int | float | str | bool:
     """The class that a value means, or the number that it is. Raises BadInput."""
     classes = served.signature.classes
+    if isinstance(value, float) and not math.isfinite(value):
+        kinds = f"one of its classes: {_some(classes)}" if classes else "a finite number"
+        why = f"what {served.name} answers, and its label, is {kinds}"
+        raise BadInput("the value is NaN or infinite", why=why, fix="leave out a label that is not known")
     if classes:
         for one in classes:
             if one == value and isinstance(one, str) == isinstance(value, str):
                 return one
-        some = ", ".join(map(shown, classes[:8])) + (" …" if len(classes) > 8 else "")
-        raise BadInput(f"{shown(value)} is not a class of {served.name}", why=f"classes: {some}", fix=_meant(value, classes, guess=guess))
+        raise BadInput(
+            f"{shown(value)} is not a class of {served.name}", why=f"classes: {_some(classes)}", fix=_meant(value, classes, guess=guess)
+        )
     if isinstance(value, str | bool):
         why = f"{served.name} is a {served.signature.task} model"
         raise BadInput(f"{shown(value)} is not a number", why=why, fix='send a number without quotes, such as "value": 1.5')
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput("the value is NaN or infinite", why="a label is a finite number", fix="leave out a label that is not known")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise BadInput("the value is too large", why="integers have 64 bits", fix="send it as a float, such as 1e20")
     if value < 0 and served.signature.task == "ranking":
         raise BadInput(f"{shown(value)} is below 0", why="relevance is a number, 0 for none", fix="send 0 for an item that was not wanted")
     number: int | float = value
     return number
+
+
+def _some(classes: tuple[Any, ...]) -> str:
+    return ", ".join(map(shown, classes[:8])) + (" …" if len(classes) > 8 else "")
 
 
 def _meant(value: object, classes: tuple[Any, ...], *, guess: bool) -> str:

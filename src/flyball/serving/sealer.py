@@ -106,8 +106,20 @@ def parquet(records: Sequence[wal.LogRecord]) -> bytes:
 
 def unseal(data: bytes) -> list[wal.LogRecord]:
     """The records of a sealed segment, as `wal.read` gave them. Raises Corrupt."""
+    return _opened(data, None)
+
+
+def bearing(data: bytes, ids: Sequence[str]) -> list[wal.LogRecord]:
+    """The records of a sealed segment that have one of these request ids, or name one among their rows, and its signatures. Raises Corrupt."""
+    named = pl.any_horizontal(pl.col("marks").bin.contains(one.encode()) for one in ids).fill_null(value=False)
+    return _opened(data, (pl.col("kind") == "signature") | pl.col("request_id").is_in(list(ids)) | named)
+
+
+def _opened(data: bytes, wanted: pl.Expr | None) -> list[wal.LogRecord]:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
+        if wanted is not None:
+            frame = frame.filter(wanted)
         if "vectors" not in frame.columns:
             # sealed from a log of version 1
             frame = frame.with_columns(pl.lit(None, pl.Binary).alias("vectors"))

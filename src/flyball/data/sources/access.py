@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flyball.data.sources.secrets import Secrets
 from flyball.declare.data import Dataset, Secret
-from flyball.errors import BadInput, Unavailable
+from flyball.errors import BadInput, Problem, Unavailable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +39,8 @@ def _nobody(dataset: Dataset, _path: Path) -> None:
 @dataclass(frozen=True)
 class Access:
     """How sources are reached from one project. `scratch`: where rows lie on their way (None: the system's folder of temporary files).
-    `pushed`: where pushed rows lie; of these a look reads rows `through` + 1 to `until`, behind those that `held` gives.
+    `pushed`: where pushed rows lie; of these a look reads rows `through` + 1 to `until`, behind those that `held` gives. `apart`: whether a broken
+    file leaves the others usable; `left` says then which were left out, and why.
     """
 
     root: Path
@@ -50,6 +51,8 @@ class Access:
     through: int = 0
     until: int | None = None
     held: Callable[[], Iterator[pl.DataFrame]] | None = None
+    apart: bool = False
+    left: tuple[Problem, ...] = ()
 
     def folder(self) -> tempfile.TemporaryDirectory[str]:
         """A new folder for rows on their way, which only this user can read; it is gone when it is closed."""

@@ -84,10 +84,10 @@ def marks(dataset: Dataset, root: Path) -> Iterator[list[object]]:
             yield [str(path), stat.st_size, stat.st_mtime_ns, stat.st_mode]
 
 
-def batches(dataset: Dataset, root: Path, wrong: Wrong) -> Iterator[pl.DataFrame]:
-    """The rows of all files, in the order of their paths. Raises BadInput where there are none; all else is noted in `wrong`."""
+def batches(dataset: Dataset, root: Path, wrong: Wrong, without: frozenset[str] = frozenset()) -> Iterator[pl.DataFrame]:
+    """The rows of all files but those `without`, in the order of their paths. Raises BadInput where there are none; all else is noted in `wrong`."""
     types = schema(dataset)
-    for made, part, first in _raw(parts(dataset, root), types, wrong):
+    for made, part, first in _raw([part for part in parts(dataset, root) if part.shown not in without], types, wrong):
         frame = _with_folders(made, part, types, wrong)
         if frame is not None:
             keys(dataset, frame, part.shown, wrong, first)

@@ -96,7 +96,7 @@ def tables(path: Path, shown: str, wanted: list[str], wrong: Wrong) -> Iterator[
         with path.open("rb") as file:
             tail = _tail(file)
             if not tail:
-                wrong.add(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
+                wrong.broken(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
                 return
         yield from _whole(path, tail, shown, wanted, wrong)
     except OSError as error:
@@ -110,11 +110,11 @@ def _whole(path: Path, tail: bytes, shown: str, wanted: list[str], wrong: Wrong)
             yield _Piece(table, shown, read.rows - table.num_rows)
     except Exception as error:  # noqa: BLE001 - a damaged file breaks its reader in more ways than are documented
         why = "it asks for more memory than there is" if isinstance(error, MemoryError) else (str(error).splitlines() or [""])[0]
-        wrong.add(Problem(shown, "the file is not whole Parquet", why=why[:200] or type(error).__name__, fix=_WHOLE))
+        wrong.broken(Problem(shown, "the file is not whole Parquet", why=why[:200] or type(error).__name__, fix=_WHOLE))
         return
     again = "write it again; it is read again as soon as it changes"
     for why in read.contradictions(wrong.hidden):
-        wrong.add(Problem(shown, "the file is damaged", why=why, fix=again))
+        wrong.broken(Problem(shown, "the file is damaged", why=why, fix=again))
 
 
 def _tail(file: Any) -> bytes:

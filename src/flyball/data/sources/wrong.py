@@ -25,9 +25,12 @@ class _Fault:
 
 @dataclass
 class Wrong:
-    """Faults in the order in which they were met. `hidden` are columns whose values are never shown: what is told goes into the ledger."""
+    """Faults in the order in which they were met. `hidden` are columns whose values are never shown: what is told goes into the ledger. `files` are
+    those that are broken as files, whatever their rows would say.
+    """
 
     hidden: frozenset[str] = frozenset()
+    files: set[str] = field(default_factory=set)
     _faults: dict[Any, _Fault] = field(default_factory=dict)
     _left_out: int = 0
 
@@ -37,6 +40,11 @@ class Wrong:
     def add(self, problem: Problem) -> None:
         """One problem; the same again is the same."""
         self.note(problem, [], 1, lambda _spots, _count: problem)
+
+    def broken(self, problem: Problem) -> None:
+        """A file that is no whole file of its kind."""
+        self.files.add(problem.where)
+        self.add(problem)
 
     def note(self, key: Any, spots: Sequence[Any], count: int, tell: Tell) -> None:
         """More of a fault that `key` names: the first few spots are kept, all are counted."""

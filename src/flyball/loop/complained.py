@@ -1,0 +1,190 @@
+"""The answer that a complaint is about, found in the prediction log by its id. It is looked up wherever the incident is shown, and never recorded:
+who is erased is gone from there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flyball.clock import Instant, rfc3339, to_second
+from flyball.declare.model import Model
+from flyball.errors import NotFound, Unavailable
+from flyball.records.base import Record
+from flyball.records.incidents import IncidentRow
+from flyball.records.serving import SegmentRow
+from flyball.serving import wal
+from flyball.serving.forget import Left, everything
+from flyball.serving.sealer import bearing
+from flyball.store.blobs import Blobs
+
+if TYPE_CHECKING:
+    from flyball.loop.eraser import Subjects
+
+MOST: Final = 5_000
+"""Sealed segments that are looked through at most, the newest: an hour each at least, of each gateway that is asked anything."""
+
+HIDDEN: Final = "…"
+"""What stands for a value that may say who a row is of."""
+
+
+class About(Record, frozen=True):
+    """One row that was asked about, and what was answered. `status` as in the log: ok, error, refused; `why` says why there is no answer.
+
+    `row` has the fields as they were sent, times in RFC 3339, and `HIDDEN` for columns that say whose a row is, or are protected. `score` is a probability, or those
+    of the classes in order. `rows` is how many rows the request had where its first stands for all.
+    """
+
+    request: str
+    at: Instant
+    version: str
+    status: str
+    row: dict[str, Any]
+    value: Any = None
+    score: Any = None
+    why: str = ""
+    rows: int = 1
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self.row.items())
+        scored = f" (score {self.score})" if self.score is not None else ""
+        given = f"answered {self.value}{scored}" if self.status == "ok" else f"{self.status}{f': {self.why}' if self.why else ''}"
+        several = f" (the first of {self.rows} rows)" if self.rows > 1 else ""
+        return f"{to_second(self.at)}  {self.version}  {told or 'no row'}{several}  → {given}"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was looked at: how many segments of the log, and back to which moment (0: there is none). `about`: what was found."""
+
+    about: About | None
+    segments: int
+    since: Instant
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The prediction log: its files, and its sealed segments with their bytes. `forget` leaves out rows of persons who were erased."""
+
+    files: Callable[[], list[wal.SegmentFile]]
+    sealed: Callable[[], Iterable[SegmentRow]]
+    blob: Callable[[str], bytes]
+    forget: Callable[[], Callable[[list[wal.LogRecord]], Left]] = lambda: everything
+
+    @classmethod
+    def of(cls, log: Path, blobs: Blobs, subjects: Subjects) -> Answers:
+        """Over the log under a folder, and the blobs in which it lies now."""
+        return cls(lambda: wal.segments(log), subjects.segments, blobs.get, lambda: subjects.forgetting().forget)
+
+    def find(self, model: Model, request: str) -> Looked:
+        """The newest answer of a model to a request, or to a row of one, by its id. Raises Unavailable, Corrupt."""
+        # the rows of a request are called by its id and their place, where they have no ids of their own
+        names = tuple(dict.fromkeys((request, request.rpartition("/")[0] or request)))
+        forget, looked, since = self.forget(), 0, 0
+        for began, found in self._segments(names):
+            looked, since = looked + 1, min(since or began, began) if began else since
+            about = _about(model, request, forget(found).records) if any(one.kind in ("answer", "refused") for one in found) else None
+            if about is not None:
+                return Looked(about, looked, since)
+        return Looked(None, looked, since)
+
+    def _segments(self, names: Sequence[str]) -> Iterator[tuple[Instant, list[wal.LogRecord]]]:
+        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first."""
+        listed = sorted(self.files(), key=lambda file: -file.number)
+        there = {(file.gateway, file.number) for file in listed}
+        for file in listed:
+            try:
+                yield _began(file), _of_file(file, names)
+            except FileNotFoundError:
+                # sealed meanwhile: it is a blob by now
+                there.discard((file.gateway, file.number))
+        rows = sorted((row for row in self.sealed() if (row.gateway, row.number) not in there), key=lambda row: -row.last)
+        for row in rows[:MOST]:
+            yield row.last, bearing(self.blob(row.parquet_sha256), names)
+
+
+def known(log: Answers, model: Model, request: str) -> About:
+    """What a complaint is about. Raises NotFound, which says what was looked at."""
+    looked = log.find(model, request)
+    if looked.about is None:
+        where = f"in {looked.segments:,} segment{'' if looked.segments == 1 else 's'} of the log, the oldest of {to_second(looked.since)}"
+        why = f"it was looked for {where}" if looked.segments else "the log is empty"
+        fix = "copy the id from the answer (predictions[].id), or leave --request out and say in --what which answer it is"
+        raise NotFound(f'{model.name} has answered no request "{request}", as far as its log goes', why=why, fix=fix)
+    return looked.about
+
+
+def about_of(log: Answers, model: Model | None, row: IncidentRow) -> About | None:
+    """What an incident's request was, as far as the log still has it; None where it names none."""
+    if not row.request or model is None:
+        return None
+    try:
+        return log.find(model, row.request).about
+    except (NotFound, Unavailable):
+        # collected, or sealed while it was read: all else of the incident is shown
+        return None
+
+
+def _began(file: wal.SegmentFile) -> Instant:
+    found = wal.read_header(file.path)
+    return found[0].wall_ns // 1000 if found is not None else 0
+
+
+def _of_file(file: wal.SegmentFile, names: Sequence[str]) -> list[wal.LogRecord]:
+    """What `sealer.bearing` finds in a sealed segment: frames have ids as they are, so that few are opened."""
+    wanted = [name.encode() for name in names]
+    found: list[wal.LogRecord] = []
+    offset = 0
+    while (part := wal.stretch(file.path, offset)).ends:
+        offset = part.after
+        places = [
+            place for place, body in enumerate(map(bytes, part.bodies())) if b"signature" in body[:16] or any(one in body for one in wanted)
+        ]
+        found += part.records(places)
+    return found
+
+
+def _about(model: Model, request: str, records: Iterable[wal.LogRecord]) -> About | None:
+    names: dict[str, tuple[str, ...]] = {}
+    found = None
+    for record in records:
+        if record.kind == "signature" and record.input:
+            names[record.version] = tuple(record.input[0])
+        elif record.kind in ("answer", "refused") and record.version.partition("@")[0] == model.name:
+            ids = record.row_ids()
+            if request in ids or request == record.request_id:
+                place = ids.index(request) if request in ids else 0
+                found = _told(model, request, record, place, names.get(record.version, ()))
+    return found
+
+
+def _told(model: Model, request: str, record: wal.LogRecord, place: int, names: Sequence[str]) -> About:
+    values = record.input[place] if record.input and place < len(record.input) else []
+    output = record.output[place] if record.output and place < len(record.output) else [None, None]
+    times = (record.marks or {}).get("t")
+    return About(
+        request=request,
+        at=times[place] if times and place < len(times) else record.at,
+        version=record.version,
+        status="refused" if record.kind == "refused" else record.status,
+        row={name: _shown(model, name, value) for name, value in zip(names, values, strict=False)},
+        value=output[0],
+        score=output[1] if len(output) > 1 else None,
+        why=str((record.marks or {}).get("why", "")),
+        rows=1 if request in record.row_ids() else record.rows,
+    )
+
+
+def _hidden(model: Model) -> frozenset[str]:
+    """Fields that say whose a row is: of the model's data set, and keys of views that say so of theirs."""
+    keys = (key for view in model.features for key, name in zip(view.key, view.entity, strict=True) if name in view.data.identifying)
+    return frozenset((*model.data.identifying, *keys))
+
+
+def _shown(model: Model, name: str, value: Any) -> Any:
+    column = model.data.columns.get(name)
+    if name in _hidden(model) or (column is not None and (column.personal or column.protected)):
+        return HIDDEN
+    return rfc3339(value) if column is not None and column.type == "time" and isinstance(value, int) else value

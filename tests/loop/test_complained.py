@@ -1,0 +1,108 @@
+"""The answer that somebody complains of is found by its id, wherever in the log it lies, and an id that is not there is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import flyball as fb
+from flyball.declare.model import Model
+from flyball.errors import NotFound
+from flyball.loop.complained import Answers, known
+from flyball.records.serving import SegmentRow
+from flyball.serving import sealer, wal
+from flyball.serving.forget import Left
+
+MADE = 1_767_225_600_000_000
+pack = msgspec.msgpack.encode
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    columns = {
+        "at": "time",
+        "amount": float,
+        "due": "time",
+        "sex": fb.column(str, protected=True),
+        "defaulted": fb.column(int, one_of=(0, 1)),
+    }
+    data = fb.Dataset("requests", source="push://", time="at", id="request", columns=columns)
+    calls = fb.Dataset("calls", source="calls.csv", time="at", subject="who", columns={"at": "time", "who": str, "minutes": float})
+    view = fb.FeatureView("calls", calls, entity="who", features={"n": fb.window("7d").count()}).on("customer")
+    known = fb.Model("risk", task="binary", data=data, label="defaulted", owner="risk", framing=fb.Framing("who pays back"))
+    return known.replace(features=[view])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> wal.SegmentFile:
+    """One segment: a row of its own, a batch of two whose rows are counted, a batch that names its rows, a request that was refused."""
+    writer = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    frames = [writer.declare("risk@7", ["amount", "customer", "due", "sex"])]
+    for request, marks in (("one", {"t": [MADE]}), ("two", {}), ("three", {"ids": ["order-8", "order-9"]})):
+        rows = [[100.0, "ana", MADE, "f"], [200.0, "bo", None, "m"]][: 1 if request == "one" else 2]
+        answers = [[0, 0.25], [1, 0.75]][: len(rows)]
+        frames.append(
+            wal.frame(
+                "answer", request, version="risk@7", rows=len(rows), packed_input=pack(rows), packed_output=pack(answers), marks=marks
+            )
+        )
+    frames.append(wal.frame("refused", "four", version="risk", status="error", rows=1, marks={"why": "missing amount"}))
+    frames.append(wal.frame("answer", "five", version="other@1", rows=1, packed_input=pack([[1.0]]), packed_output=pack([[1, None]])))
+    assert writer.append(frames)
+    writer.close()
+    return wal.segments(tmp_path)[0]
+
+
+@pytest.fixture(params=["open", "sealed"])
+def log(request: pytest.FixtureRequest, file: wal.SegmentFile) -> Answers:
+    if request.param == "open":
+        return Answers(lambda: [file], list, bytes.fromhex)
+    sealed = SegmentRow(gateway="g0", number=file.number, wal_sha256="", parquet_sha256="a", rows=6, torn_bytes=0, last=MADE)
+    data = sealer.parquet(wal.read(file.path)[0])
+    return Answers(list, lambda: [sealed], lambda _: data)
+
+
+def test_a_request_is_found_with_its_row_its_version_and_its_answer(log: Answers, model: Model) -> None:
+    found = known(log, model, "one")
+    assert (found.at, found.version, found.status, found.value, found.score) == (MADE, "risk@7", "ok", 0, 0.25)
+    assert found.row == {"amount": 100.0, "customer": "…", "due": "2026-01-01T00:00:00Z", "sex": "…"}, "whose it is stays unsaid"
+    told = "2026-01-01T00:00:00Z  risk@7  amount=100.0, customer=…, due=2026-01-01T00:00:00Z, sex=…  → answered 0 (score 0.25)"
+    assert str(found) == told
+
+
+@pytest.mark.parametrize("row", ["two/1", "order-9"])
+def test_a_row_of_several_is_found_by_its_own_id(log: Answers, model: Model, row: str) -> None:
+    found = known(log, model, row)
+    assert (found.row["amount"], found.value, found.rows) == (200.0, 1, 1)
+
+
+def test_of_a_request_of_several_rows_the_first_is_shown_and_how_many_there_were(log: Answers, model: Model) -> None:
+    assert "(the first of 2 rows)" in str(known(log, model, "two"))
+
+
+def test_a_request_that_was_refused_says_why(log: Answers, model: Model) -> None:
+    assert str(known(log, model, "four")).endswith("risk  no row  → refused: missing amount")
+
+
+@pytest.mark.parametrize("request_", ["six", "five", "two/2", "order-7"])
+def test_an_id_that_is_not_there_is_told_with_what_was_looked_at_and_what_to_do(log: Answers, model: Model, request_: str) -> None:
+    with pytest.raises(NotFound) as raised:
+        known(log, model, request_)
+    assert f'risk has answered no request "{request_}"' in raised.value.what
+    assert "it was looked for in 1 segment of the log, the oldest of 20" in raised.value.why
+    assert "leave --request out" in raised.value.fix
+
+
+def test_who_was_erased_is_not_found_any_more(file: wal.SegmentFile, model: Model) -> None:
+    def forget(records: list[wal.LogRecord]) -> Left:
+        return Left([one for one in records if one.kind == "signature"], 1, frozenset({"one"}))
+
+    with pytest.raises(NotFound):
+        known(Answers(lambda: [file], list, bytes.fromhex, lambda: forget), model, "one")
+
+
+def test_of_an_empty_log_nothing_is_said_to_have_been_looked_at(model: Model) -> None:
+    with pytest.raises(NotFound, match="the log is empty"):
+        known(Answers(list, list, bytes.fromhex), model, "one")
