@@ -94,7 +94,12 @@ class _Texts(NamedTuple):
     sizes: Places
 
     def of(self, rows: Places) -> _Texts:
-        return _Texts(self.starts[rows], self.sizes[rows])
+        return _Texts(_of(self.starts, rows), _of(self.sizes, rows))
+
+
+def _of(values: Places, rows: Places) -> Places:
+    """The values of rows, which are in ascending order: mostly all of them, and nothing is copied."""
+    return values if rows.size == values.size else values[rows]
 
 
 class _Heads:
@@ -193,14 +198,14 @@ def _groups(heads: _Heads, *, is_label: bool) -> Iterator[Group]:
     fine = (status.sizes == 2) & (buffer[status.starts] == ord("o")) & (buffer[status.starts + 1] == ord("k"))
     good = np.flatnonzero(heads.good & fine & (rows == 1))
     for place in _alike(heads.packed, good.size, (version.of(good), role.of(good))):
-        mine = good[place]
+        mine = _of(good, place)
         said = _rows(heads, mine, is_label=is_label)
         if said is None:
             continue
         given, output, marks = said
         names = [_name(heads.packed, text, mine[0]) for text in (version, role)]
         for told, chosen in (_timed if is_label else _splits)(heads, mine, marks):
-            own = mine[chosen]
+            own = _of(mine, chosen)
             every = own.size == mine.size
             picks = None if every else pl.Series(chosen)
             yield Group(
@@ -209,32 +214,32 @@ def _groups(heads: _Heads, *, is_label: bool) -> Iterator[Group]:
                 told,
                 packed.texts(heads.packed, *ids.of(own)).alias("request_id"),
                 _keys(heads.packed, keys.of(own)),
-                picked[own],
-                answered[own],
+                _of(picked, own),
+                _of(answered, own),
                 given if picks is None else [series.gather(picks) for series in given],
                 output if picks is None else [series.gather(picks) for series in output],
-                heads.frames[own],
+                _of(heads.frames, own),
             )
 
 
 def _rows(heads: _Heads, mine: Places, *, is_label: bool) -> tuple[list[pl.Series], list[pl.Series], Places] | None:
     """The input, the output, and where the marks are; None where that is not so simple."""
-    places = heads.places[mine]
+    places, ends = _of(heads.places, mine), _of(heads.ends, mine)
     given: tuple[list[pl.Series], Places] | None
     if is_label:
         given = ([], places + 1) if bool((heads.packed.buffer[places] == _NIL).all()) else None
     else:
         given = packed.fields(heads.packed, places)
     output = packed.fields(heads.packed, given[1]) if given is not None else None
-    if given is None or output is None or bool((output[1] >= heads.ends[mine]).any()):
+    if given is None or output is None or bool((output[1] >= ends).any()):
         return None
     return given[0], output[0], output[1]
 
 
 def _splits(heads: _Heads, mine: Places, marks: Places) -> Iterator[tuple[Split | None, Places]]:
     """Answers by what their marks say of a rollout, and which they are; none of those whose marks say anything else."""
-    ends = heads.ends[mine]
-    viewed = heads.packed.buffer[heads.starts[mine]] == _VIEWED
+    ends = _of(heads.ends, mine)
+    viewed = heads.packed.buffer[_of(heads.starts, mine)] == _VIEWED
     none = (heads.packed.buffer[marks] == _NIL) & (viewed | (marks + 1 == ends))
     if bool(none.any()):
         yield Split("", 0), np.flatnonzero(none)
@@ -258,7 +263,7 @@ def _split_of(marks: bytes) -> Split | None:
 
 def _timed(heads: _Heads, mine: Places, marks: Places) -> Iterator[tuple[Split | None, Places]]:
     """The labels that have a time at most."""
-    buffer, ends = heads.packed.buffer, heads.ends[mine]
+    buffer, ends = heads.packed.buffer, _of(heads.ends, mine)
     timed = ends - marks <= _LONGEST_TIMED
     for place, byte in enumerate(_TIMED):
         timed &= buffer[marks + place] == byte
