@@ -25,7 +25,7 @@ from flyball.loop.elsewhere import elsewhere, prediction, readable
 from flyball.loop.ports import Memory, Ports
 from flyball.records import codec
 from flyball.records.base import Record
-from flyball.records.data import DATASETS, Chunk
+from flyball.records.data import DATASETS, Chunk, DatasetRow
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.models import ModelRef
 from flyball.records.serving import SegmentRow
@@ -50,11 +50,16 @@ _STRANGE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 class Taken(Record, frozen=True):
     """The content of the data set whose rows are in the log, and the newest segment by then: what is in later ones, or in it, may be of an attempt that
-    was killed.
+    was killed. `left` are the broken files that were left out of it (None: nobody can tell); their rows may be in any earlier segment.
     """
 
     content: str
     segment: int
+    left: tuple[str, ...] | None = ()
+
+    def comes_back(self, left: tuple[str, ...] | None) -> bool:
+        """Whether a file that was left out of this is there again where `left` are those that are left out."""
+        return self.left is None or bool(set(self.left).difference(left or ()))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class _Job:
     model: Model
     content: str
     taken: Taken | None
-    partial: bool
+    left: tuple[str, ...] | None
 
 
 class Folders:
@@ -159,7 +164,7 @@ class Folders:
                 self._known[name] = _kept(ports.memory, name)
             taken = self._known[name]
             if taken is None or taken.content != row.head.content:
-                yield _Job(model, row.head.content, taken, any(finding.rule == "broken" for finding in row.findings))
+                yield _Job(model, row.head.content, taken, _left_out(row))
 
     def _take(self, job: _Job) -> None:
         try:
@@ -167,9 +172,7 @@ class Folders:
                 self._writer = self._open()
             self._append(job, self._writer)
             self._writer.sync()
-            # a file that was left out may have been taken before it broke: when it is back, the whole log says what is in it
-            segment = 0 if job.partial else int(self._writer.path.stem)
-            self._made = job.model.name, Taken(content=job.content, segment=segment)
+            self._made = job.model.name, Taken(content=job.content, segment=int(self._writer.path.stem), left=job.left)
         except (FlyballError, OSError) as error:
             # the others have their turn meanwhile
             self._rest[job.model.name] = time.monotonic() + REST_S
@@ -206,7 +209,9 @@ class Folders:
             return new.chunks, Known.of_log(self._log.records(0), job.model.name)
         try:
             old = manifest.manifest(self._present(name, job.taken.content), self._blobs)
-            known = Known.of_log(self._log.records(job.taken.segment), job.model.name)
+            # a file that was left out may have been taken before it broke: when it is back, the whole log says what is in it
+            least = 0 if job.taken.comes_back(job.left) else job.taken.segment
+            known = Known.of_log(self._log.records(least), job.model.name)
             # what lay in a chunk that is there no more was taken: it is there again, with more beside it
             for chunk in manifest.only_in(old.chunks, new.chunks):
                 for one, label in rows(job.model, manifest.read(chunk.content, self._blobs)):
@@ -215,6 +220,16 @@ class Folders:
             # versions are not kept for good: then the log says what is in it
             return new.chunks, Known.of_log(self._log.records(0), job.model.name)
         return manifest.only_in(new.chunks, old.chunks), known
+
+
+def _left_out(row: DatasetRow) -> tuple[str, ...] | None:
+    """The broken files that were left out of a data set's head; None where nobody can tell: what is found now is of a look that was refused, or is not
+    all told.
+    """
+    broken = [finding for finding in row.findings if finding.rule == "broken"]
+    if row.refused_mark or any(finding.count > len(broken) for finding in broken):
+        return None
+    return tuple(name for finding in broken for name in finding.values)
 
 
 def _written(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:
