@@ -11,7 +11,7 @@ import flyball as fb
 from flyball.declare.model import Model
 from flyball.errors import NotFound
 from flyball.loop import complained
-from flyball.loop.complained import Answers, known
+from flyball.loop.complained import About, Answers, known
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.serving.forget import Left
@@ -113,6 +113,14 @@ def test_a_field_that_is_declared_no_more_is_not_shown(log: Answers, model: Mode
     columns = {name: column for name, column in model.data.columns.items() if name != "sex"}
     now = model.replace(data=fb.Dataset("requests", source="push://", time="at", id="request", columns=columns))
     assert known(log, now, "one").row == {"amount": 100.0, "customer": "…", "due": "2026-01-01T00:00:00Z", "sex": "…"}
+
+
+def test_what_was_sent_is_shown_on_one_line_and_does_nothing_to_a_terminal() -> None:
+    sent = {"note": "fine\n  next      flyball rollback risk\x1b]0;owned\x07", "long": "x" * 5_000}
+    told = str(About(request="one", at=MADE, version="risk@7", status="error", row=sent, why="KeyError\n\x1b[2J"))
+    assert told.isprintable()
+    assert "note=fine\\n  next" in told
+    assert len(told) < 600
 
 
 def segments(file: wal.SegmentFile, *lasts: int) -> tuple[list[SegmentRow], dict[str, bytes], list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flyball.clock import Instant, rfc3339, to_second
+from flyball.data.cells import brief
 from flyball.declare.model import Model
 from flyball.errors import Corrupt, NotFound, Unavailable
 from flyball.records.base import Record
@@ -29,6 +30,9 @@ MOST: Final = 5_000
 
 LONGEST_S: Final = 20.0
 """So long it is looked at most, one segment at least: an id that is nowhere has every segment read."""
+
+_LONGEST: Final = 200
+"""Characters of a value that a line shows."""
 
 HIDDEN: Final = "…"
 """What stands for a value that may say who a row is of."""
@@ -52,9 +56,11 @@ class About(Record, frozen=True):
     rows: int = 1
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={value}" for name, value in self.row.items())
-        scored = f" (score {self.score})" if self.score is not None else ""
-        given = f"answered {self.value}{scored}" if self.status == "ok" else f"{self.status}{f': {self.why}' if self.why else ''}"
+        # what callers sent, and what a model's code said, goes to terminals
+        told = ", ".join(f"{name}={brief(value, _LONGEST)}" for name, value in self.row.items())
+        scored = f" (score {brief(self.score, _LONGEST)})" if self.score is not None else ""
+        failed = f"{self.status}{f': {brief(self.why, _LONGEST)}' if self.why else ''}"
+        given = f"answered {brief(self.value, _LONGEST)}{scored}" if self.status == "ok" else failed
         several = f" (the first of {self.rows} rows)" if self.rows > 1 else ""
         return f"{to_second(self.at)}  {self.version}  {told or 'no row'}{several}  → {given}"
 
