@@ -235,6 +235,20 @@ def test_what_was_taken_before_it_broke_is_taken_once_though_a_look_was_refused_
     assert set(folder.ids("answer").values()) == {1}
 
 
+def test_a_file_that_is_moved_away_and_back_is_taken_once(folder: Folder) -> None:
+    folder.read()
+    there, away = folder.root / "predictions" / "0.parquet", folder.root / "0.parquet"
+    for number, (path, target) in enumerate(((there, away), (away, there)), 1):
+        # each is taken by another process, which writes a segment of its own
+        folder.again()
+        before = folder.content()
+        folder.put(f"other-{number}", made(number, 20), labelled=False)
+        path.rename(target)
+        folder.read(before)
+    assert folder.ids("answer").total() == 140
+    assert set(folder.ids("answer").values()) == {1}
+
+
 def test_while_a_file_stays_broken_no_more_of_the_log_is_read_than_without_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     read, records = list[int](), taking.LogOf.records
     monkeypatch.setattr(taking.LogOf, "records", lambda self, least: read.append(least) or records(self, least))
