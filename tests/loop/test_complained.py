@@ -10,7 +10,8 @@ import pytest
 import flyball as fb
 from flyball.declare.model import Model
 from flyball.errors import NotFound
-from flyball.loop.complained import Answers, known
+from flyball.loop import complained
+from flyball.loop.complained import About, Answers, known
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.serving.forget import Left
@@ -106,3 +107,59 @@ def test_who_was_erased_is_not_found_any_more(file: wal.SegmentFile, model: Mode
 def test_of_an_empty_log_nothing_is_said_to_have_been_looked_at(model: Model) -> None:
     with pytest.raises(NotFound, match="the log is empty"):
         known(Answers(list, list, bytes.fromhex), model, "one")
+
+
+def test_a_field_that_is_declared_no_more_is_not_shown(log: Answers, model: Model) -> None:
+    columns = {name: column for name, column in model.data.columns.items() if name != "sex"}
+    now = model.replace(data=fb.Dataset("requests", source="push://", time="at", id="request", columns=columns))
+    assert known(log, now, "one").row == {"amount": 100.0, "customer": "…", "due": "2026-01-01T00:00:00Z", "sex": "…"}
+
+
+def test_what_was_sent_is_shown_on_one_line_and_does_nothing_to_a_terminal() -> None:
+    sent = {"note": "fine\n  next      flyball rollback risk\x1b]0;owned\x07", "long": "x" * 5_000}
+    told = str(About(request="one", at=MADE, version="risk@7", status="error", row=sent, why="KeyError\n\x1b[2J"))
+    assert told.isprintable()
+    assert "note=fine\\n  next" in told
+    assert len(told) < 600
+
+
+def segments(file: wal.SegmentFile, *lasts: int) -> tuple[list[SegmentRow], dict[str, bytes], list[str]]:
+    """Sealed segments of one gateway that end at these moments, the answers in the first; what they hold, and which of them were opened."""
+    rows = [
+        SegmentRow(gateway="g0", number=number, wal_sha256="", parquet_sha256=str(number), rows=6, torn_bytes=0, last=last)
+        for number, last in enumerate(lasts)
+    ]
+    records = wal.read(file.path)[0]
+    return rows, {str(number): sealer.parquet(records if number == 0 else records[:1]) for number in range(len(lasts))}, []
+
+
+def opening(rows: list[SegmentRow], held: dict[str, bytes], opened: list[str]) -> Answers:
+    def blob(digest: str) -> bytes:
+        opened.append(digest)
+        return held[digest]
+
+    return Answers(list, lambda: rows, blob)
+
+
+def test_a_damaged_segment_hides_no_other(file: wal.SegmentFile, model: Model) -> None:
+    rows, held, opened = segments(file, MADE, MADE + 1)
+    assert known(opening(rows, held | {"1": b"no Parquet"}, opened), model, "one").value == 0
+    assert opened == ["1", "0"]
+
+
+def test_what_an_incident_is_about_is_not_looked_for_in_what_was_logged_later(file: wal.SegmentFile, model: Model) -> None:
+    rows, held, opened = segments(file, MADE, MADE + 10, MADE + 20, MADE + 30)
+    found = opening(rows, held, opened).find(model, "one", MADE + 5)
+    assert found.about is not None
+    assert opened == ["1", "0"]
+
+
+def test_an_id_that_is_nowhere_does_not_have_the_whole_log_read(
+    file: wal.SegmentFile, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complained, "LONGEST_S", 0.0)
+    rows, held, opened = segments(file, *range(MADE, MADE + 50))
+    with pytest.raises(NotFound, match="risk has answered no request") as raised:
+        known(opening(rows, held, opened), model, "nobody")
+    assert len(opened) < 50
+    assert f"it was looked for in {len(opened)} segment" in raised.value.why

@@ -19,7 +19,7 @@ from flyball.loop.folder import rows, version_of
 from flyball.loop.lookup import declared
 from flyball.loop.tick import tick
 from flyball.monitoring.slabs import within
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASETS, DatasetRow
 from flyball.records.elsewhere import VersionSeen
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
@@ -154,6 +154,15 @@ def broken(folder: Folder, name: str, *, whole: int = 0) -> None:
     path.write_bytes(path.read_bytes()[:whole] if whole else b"this is no Parquet")
 
 
+def refused(folder: Folder) -> DatasetRow:
+    """Wait until a look at the folder was refused."""
+    end = time.monotonic() + 60
+    while (row := folder.wired.ports.ledger.state().get(DATASETS, "requests")) is None or not row.refused_mark:
+        assert time.monotonic() < end, "the folder was not read"
+        folder.tick()
+    return row
+
+
 def findings(folder: Folder) -> list[str]:
     row = folder.wired.ports.ledger.state().get(DATASETS, "requests")
     assert row is not None
@@ -202,13 +211,63 @@ def test_a_file_that_was_taken_and_breaks_and_comes_back_is_taken_once(folder: F
     assert folder.ids("label").total() == 100
 
 
+def test_what_was_taken_before_it_broke_is_taken_once_though_a_look_was_refused_meanwhile(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.read()
+    folder.again()
+    with monkeypatch.context() as patch:
+        # nothing is taken yet when every file is broken, and findings are of that look alone
+        patch.setattr(taking.Folders, "step", lambda *_: None)
+        before = folder.content()
+        folder.put("1", made(1, 20), labelled=False)
+        broken(folder, "0")
+        folder.read(before)
+        broken(folder, "1")
+        refused(folder)
+    folder.tick()
+    folder.again()
+    before = folder.content()
+    folder.put("0", made(0, 100), labelled=False)
+    folder.put("1", made(1, 20), labelled=False)
+    folder.read(before)
+    assert folder.ids("answer").total() == 120
+    assert set(folder.ids("answer").values()) == {1}
+
+
+def test_a_file_that_is_moved_away_and_back_is_taken_once(folder: Folder) -> None:
+    folder.read()
+    there, away = folder.root / "predictions" / "0.parquet", folder.root / "0.parquet"
+    for number, (path, target) in enumerate(((there, away), (away, there)), 1):
+        # each is taken by another process, which writes a segment of its own
+        folder.again()
+        before = folder.content()
+        folder.put(f"other-{number}", made(number, 20), labelled=False)
+        path.rename(target)
+        folder.read(before)
+    assert folder.ids("answer").total() == 140
+    assert set(folder.ids("answer").values()) == {1}
+
+
+def test_while_a_file_stays_broken_no_more_of_the_log_is_read_than_without_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, records = list[int](), taking.LogOf.records
+    monkeypatch.setattr(taking.LogOf, "records", lambda self, least: read.append(least) or records(self, least))
+    broken(folder, "broken")
+    folder.read()
+    for number in (1, 2):
+        # each is taken by another process, which writes a segment of its own
+        folder.again()
+        before = folder.content()
+        folder.put(str(number), made(number, 20), labelled=False)
+        folder.read(before)
+    assert folder.ids("answer").total() == 140
+    assert read == [0, 0, 1], "from the segment on in which the last one was taken"
+
+
 def test_where_every_file_is_broken_the_data_set_is_refused_and_what_was_taken_stays(folder: Folder) -> None:
     folder.read()
     broken(folder, "0")
-    end = time.monotonic() + 60
-    while (row := folder.wired.ports.ledger.state().get(DATASETS, "requests")) is None or not row.refused_mark:
-        assert time.monotonic() < end, "the folder was not read"
-        folder.tick()
+    row = refused(folder)
     assert "predictions/0.parquet  the file is not whole Parquet" in row.violations[0]
     assert row.head is not None
     assert folder.ids("answer").total() == 100

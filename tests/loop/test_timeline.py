@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flyball.clock import Span
 from flyball.loop import timeline as lines
 from flyball.records.alerts import AlertMoved, AlertState, Finding
-from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentOpened, IncidentRow
+from flyball.records.incidents import INCIDENTS, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
 
 from .test_playbook import World
 
@@ -72,6 +73,18 @@ def test_what_another_incident_tells_of_is_not_told(world: World) -> None:
     assert "inc m: errors" in whole
     for part in ("latency", "overdue", "skew", "other"):
         assert part not in whole
+
+
+def test_an_incident_that_was_over_tells_of_no_alert_of_a_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "BEFORE", Span(0))
+    world.open("ticket", name="other", mode="latency")
+    row = world.state.get(INCIDENTS, "other")
+    assert row is not None
+    world.add(IncidentMoved(incident="other", source=row.state, target=IncidentState.CLOSED, why="reviewed"))
+    world.open("ticket")
+    world.add(moved("m/latency/"))
+    _, found = told(world)
+    assert "latency: of m/latency/" in "\n".join(moment.text for moment in found.moments)
 
 
 def test_around_a_complaint_which_has_no_alert_those_of_other_incidents_are_told(world: World) -> None:

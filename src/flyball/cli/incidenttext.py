@@ -33,7 +33,7 @@ def shown(
     for name, value in (
         ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
         ("cause", row.cause or "not known"),
-        ("request", f"{row.request}{'' if about is not None else '   not in the prediction log any more'}" if row.request else ""),
+        ("request", f"{row.request}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
         ("asked", str(about) if about is not None else ""),
         ("impact", words(counted) if counted is not None else ""),
         ("owner", row.owner),

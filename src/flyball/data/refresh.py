@@ -60,15 +60,19 @@ def refresh(
     if not timed and not due(row, mark):
         return None
     told.append(erasures := erased())
-    with Spool(lambda: source.stream(dataset, at), at.folder) as spool:
-        # a query asked again may give other rows; a file is what its mark says
-        rows = spool if timed else lambda: source.stream(dataset, at)
-        reading = _Reading(dataset, at, erasures, lambda again: against.checker(dataset, at, blobs, head, again), mark, rows)
-        try:
+
+    def looked(at: Access) -> DataCommitted | DataRefused | None:
+        with Spool(lambda: source.stream(dataset, at), at.folder) as spool:
+            # a query asked again may give other rows; a file is what its mark says
+            rows = spool if timed else lambda: source.stream(dataset, at)
+            reading = _Reading(dataset, at, erasures, lambda again: against.checker(dataset, at, blobs, head, again), mark, rows)
             return _committed(dataset, at, blobs, row, reading, timed=timed)
-        except _LeftOutError as error:
-            left = error.files
-    return refresh(dataset, replace(at, apart=False, left=left), blobs, row, erased, against)
+
+    try:
+        return looked(at)
+    except _LeftOutError as error:
+        # of the same mark: a file that is whole by now would be left out of a version that says it holds it
+        return looked(replace(at, apart=False, left=error.files))
 
 
 def not_read(dataset: Dataset, root: Path | Access, error: FlyballError) -> DataRefused:
@@ -101,11 +105,12 @@ def _committed(
 
 def _left_out(dataset: Dataset, at: Access) -> Iterator[Finding]:
     """What is said of each file that was left out."""
-    others = len(files.paths(dataset, at.root)) - len(at.left) if at.left else 0
-    taken = f"the {others:,} other files are taken" if others != 1 else "the other file is taken"
+    there, left = len(files.paths(dataset, at.root)) if at.left else 0, len(at.left)
+    taken = f"the {there - left:,} other files are taken" if there - left != 1 else "the other file is taken"
     for one in at.left:
         why = f" ({one.why.rstrip('.')})" if one.why else ""
-        yield Finding(rule="broken", severity="warn", text=f"{one.where}: {one.what}{why}; it is left out, {taken}")
+        text = f"{one.where}: {one.what}{why}; it is left out, {taken}"
+        yield Finding(rule="broken", severity="warn", text=text, count=left, of=there, values=(one.where,))
 
 
 Rows = Callable[[], Iterator[pl.DataFrame]]

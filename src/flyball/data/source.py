@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from flyball.errors import BadInput, Problem
 
 
 class BrokenFiles(BadInput):
-    """Files of the source are broken. `files` are the problems of these alone; `problems` are all."""
+    """Files of the source are broken. `files` is a problem of each of them; `problems` are all, as far as they are kept."""
 
-    def __init__(self, what: str, problems: tuple[Problem, ...], files: Collection[str]) -> None:
+    def __init__(self, what: str, problems: tuple[Problem, ...], files: tuple[Problem, ...]) -> None:
         super().__init__(what, problems=problems)
-        self.files = tuple(each for each in problems if each.where in files) or tuple(Problem(name, "the file is broken") for name in files)
+        self.files = files
 
 
 def read(dataset: Dataset, root: Path | Access) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
         if not wrong and batch.height:
             yield batch
     if wrong.files:
-        raise BrokenFiles(f'data set "{dataset.name}" cannot be read', wrong.problems(), wrong.files)
+        raise BrokenFiles(f'data set "{dataset.name}" cannot be read', wrong.problems(), tuple(wrong.files.values()))
     if wrong:
         raise BadInput(f'data set "{dataset.name}" cannot be read', problems=wrong.problems())
     if not rows:

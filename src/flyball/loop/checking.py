@@ -341,15 +341,19 @@ def _contracts(model: Model, read: _Reading, known: dict[str, Contract]) -> Cont
 def _apart(dataset: Dataset, read: _Reading) -> Contract:
     """The same where a broken file is left out."""
     from flyball.data.source import BrokenFiles
+    from flyball.data.sources.wrong import MOST
 
     try:
         return _contract(dataset, read._replace(access=replace(read.access, apart=True)))
     except BrokenFiles as error:
         found = _contract(dataset, read._replace(access=replace(read.access, left=error.files)))
-        left = [_of_source(dataset, f'Data set "{dataset.name}"', one) for one in error.files]
+        where, rest = f'Data set "{dataset.name}"', len(error.files) - MOST
+        left = [_of_source(dataset, where, one) for one in error.files[:MOST]]
+        more = (Problem(where, f"and {rest:,} more files that are broken", fix="mend these first"),) if rest > 0 else ()
     if found.problems:
-        return Contract((*left, *found.problems), found.doubts)
-    return Contract((), (*(replace(one, what=f"{one.what}: it is left out, the other files are taken") for one in left), *found.doubts))
+        return Contract((*left, *more, *found.problems), found.doubts)
+    told = (replace(one, what=f"{one.what}: it is left out, the other files are taken") for one in left)
+    return Contract((), (*told, *more, *found.doubts))
 
 
 def _contract(dataset: Dataset, read: _Reading) -> Contract:

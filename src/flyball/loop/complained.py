@@ -4,14 +4,16 @@ who is erased is gone from there too.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flyball.clock import Instant, rfc3339, to_second
+from flyball.data.cells import brief
 from flyball.declare.model import Model
-from flyball.errors import NotFound, Unavailable
+from flyball.errors import Corrupt, NotFound, Unavailable
 from flyball.records.base import Record
 from flyball.records.incidents import IncidentRow
 from flyball.records.serving import SegmentRow
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 MOST: Final = 5_000
 """Sealed segments that are looked through at most, the newest: an hour each at least, of each gateway that is asked anything."""
+
+LONGEST_S: Final = 20.0
+"""So long it is looked at most, one segment at least: an id that is nowhere has every segment read."""
+
+_LONGEST: Final = 200
+"""Characters of a value that a line shows."""
 
 HIDDEN: Final = "…"
 """What stands for a value that may say who a row is of."""
@@ -48,9 +56,11 @@ class About(Record, frozen=True):
     rows: int = 1
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={value}" for name, value in self.row.items())
-        scored = f" (score {self.score})" if self.score is not None else ""
-        given = f"answered {self.value}{scored}" if self.status == "ok" else f"{self.status}{f': {self.why}' if self.why else ''}"
+        # what callers sent, and what a model's code said, goes to terminals
+        told = ", ".join(f"{name}={brief(value, _LONGEST)}" for name, value in self.row.items())
+        scored = f" (score {brief(self.score, _LONGEST)})" if self.score is not None else ""
+        failed = f"{self.status}{f': {brief(self.why, _LONGEST)}' if self.why else ''}"
+        given = f"answered {brief(self.value, _LONGEST)}{scored}" if self.status == "ok" else failed
         several = f" (the first of {self.rows} rows)" if self.rows > 1 else ""
         return f"{to_second(self.at)}  {self.version}  {told or 'no row'}{several}  → {given}"
 
@@ -78,31 +88,43 @@ class Answers:
         """Over the log under a folder, and the blobs in which it lies now."""
         return cls(lambda: wal.segments(log), subjects.segments, blobs.get, lambda: subjects.forgetting().forget)
 
-    def find(self, model: Model, request: str) -> Looked:
-        """The newest answer of a model to a request, or to a row of one, by its id. Raises Unavailable, Corrupt."""
+    def find(self, model: Model, request: str, until: Instant | None = None) -> Looked:
+        """The newest answer of a model to a request, or to a row of one, by its id. until: it was in the log by then. Raises Unavailable, Corrupt."""
         # the rows of a request are called by its id and their place, where they have no ids of their own
         names = tuple(dict.fromkeys((request, request.rpartition("/")[0] or request)))
-        forget, looked, since = self.forget(), 0, 0
-        for began, found in self._segments(names):
+        forget, looked, since, end = self.forget(), 0, 0, time.monotonic() + LONGEST_S
+        for began, found in self._segments(names, until):
             looked, since = looked + 1, min(since or began, began) if began else since
             about = _about(model, request, forget(found).records) if any(one.kind in ("answer", "refused") for one in found) else None
-            if about is not None:
+            if about is not None or time.monotonic() > end:
                 return Looked(about, looked, since)
         return Looked(None, looked, since)
 
-    def _segments(self, names: Sequence[str]) -> Iterator[tuple[Instant, list[wal.LogRecord]]]:
-        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first."""
+    def _segments(self, names: Sequence[str], until: Instant | None) -> Iterator[tuple[Instant, list[wal.LogRecord]]]:
+        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first. One that is damaged is
+        left out: the others can be read.
+        """
         listed = sorted(self.files(), key=lambda file: -file.number)
         there = {(file.gateway, file.number) for file in listed}
         for file in listed:
             try:
-                yield _began(file), _of_file(file, names)
+                began = _began(file)
+                found = _of_file(file, names) if until is None or began <= until else None
             except FileNotFoundError:
                 # sealed meanwhile: it is a blob by now
                 there.discard((file.gateway, file.number))
-        rows = sorted((row for row in self.sealed() if (row.gateway, row.number) not in there), key=lambda row: -row.last)
-        for row in rows[:MOST]:
-            yield row.last, bearing(self.blob(row.parquet_sha256), names)
+                continue
+            except Corrupt:
+                continue
+            if found is not None:
+                yield began, found
+        rows = [row for row in _begun(self.sealed(), until) if (row.gateway, row.number) not in there]
+        for row in sorted(rows, key=lambda row: -row.last)[:MOST]:
+            try:
+                found = bearing(self.blob(row.parquet_sha256), names)
+            except (NotFound, Corrupt):
+                continue
+            yield row.last, found
 
 
 def known(log: Answers, model: Model, request: str) -> About:
@@ -121,10 +143,21 @@ def about_of(log: Answers, model: Model | None, row: IncidentRow) -> About | Non
     if not row.request or model is None:
         return None
     try:
-        return log.find(model, row.request).about
-    except (NotFound, Unavailable):
-        # collected, or sealed while it was read: all else of the incident is shown
+        return log.find(model, row.request, row.opened_at).about
+    except (Unavailable, Corrupt):
+        # all else of the incident is shown
         return None
+
+
+def _begun(rows: Iterable[SegmentRow], until: Instant | None) -> list[SegmentRow]:
+    """The segments that had begun by then: before one begins, the one before it of its gateway is full."""
+    ordered = sorted(rows, key=lambda row: (row.gateway, row.number))
+    before = [None, *ordered[:-1]]
+    return [
+        row
+        for row, last in zip(ordered, before, strict=False)
+        if until is None or last is None or last.gateway != row.gateway or last.last <= until
+    ]
 
 
 def _began(file: wal.SegmentFile) -> Instant:
@@ -177,14 +210,19 @@ def _told(model: Model, request: str, record: wal.LogRecord, place: int, names: 
     )
 
 
-def _hidden(model: Model) -> frozenset[str]:
-    """Fields that say whose a row is: of the model's data set, and keys of views that say so of theirs."""
-    keys = (key for view in model.features for key, name in zip(view.key, view.entity, strict=True) if name in view.data.identifying)
-    return frozenset((*model.data.identifying, *keys))
+def _told_of(model: Model) -> frozenset[str]:
+    """The fields whose values are shown: columns of the model's data set, and keys of its views, but those that say whose a row is, or are protected.
+
+    What is declared no more may have been any of these when it was sent.
+    """
+    keys = {key: (view.data, name) for view in model.features for key, name in zip(view.key, view.entity, strict=True)}
+    fields = [*((name, model.data, name) for name in model.data.names), *((key, *of) for key, of in keys.items())]
+    hidden = {field for field, data, name in fields if name in data.identifying or ((own := data.columns.get(name)) and own.protected)}
+    return frozenset(field for field, _, _ in fields if field not in hidden)
 
 
 def _shown(model: Model, name: str, value: Any) -> Any:
-    column = model.data.columns.get(name)
-    if name in _hidden(model) or (column is not None and (column.personal or column.protected)):
+    if name not in _told_of(model):
         return HIDDEN
+    column = model.data.columns.get(name)
     return rfc3339(value) if column is not None and column.type == "time" and isinstance(value, int) else value

@@ -12,11 +12,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
 
+from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.declare.elsewhere import LATENCY, PREDICTION, SCORE, UNVERSIONED, VERSION, is_folder
 from flyball.declare.model import Label, Model
@@ -50,11 +52,13 @@ _STRANGE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 class Taken(Record, frozen=True):
     """The content of the data set whose rows are in the log, and the newest segment by then: what is in later ones, or in it, may be of an attempt that
-    was killed.
+    was killed. `gone` is the time of the newest row that was taken and is in the data set no more (0: there is none): rows of up to then may be back,
+    and lie in any segment.
     """
 
     content: str
     segment: int
+    gone: Instant = 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,6 @@ class _Job:
     model: Model
     content: str
     taken: Taken | None
-    partial: bool
 
 
 class Folders:
@@ -159,29 +162,29 @@ class Folders:
                 self._known[name] = _kept(ports.memory, name)
             taken = self._known[name]
             if taken is None or taken.content != row.head.content:
-                yield _Job(model, row.head.content, taken, any(finding.rule == "broken" for finding in row.findings))
+                yield _Job(model, row.head.content, taken)
 
     def _take(self, job: _Job) -> None:
         try:
             if self._writer is None:
                 self._writer = self._open()
-            self._append(job, self._writer)
+            gone = self._append(job, self._writer)
             self._writer.sync()
-            # a file that was left out may have been taken before it broke: when it is back, the whole log says what is in it
-            segment = 0 if job.partial else int(self._writer.path.stem)
-            self._made = job.model.name, Taken(content=job.content, segment=segment)
+            self._made = job.model.name, Taken(content=job.content, segment=int(self._writer.path.stem), gone=gone)
         except (FlyballError, OSError) as error:
             # the others have their turn meanwhile
             self._rest[job.model.name] = time.monotonic() + REST_S
             self._failed = error
 
-    def _append(self, job: _Job, writer: wal.Writer) -> None:
+    def _append(self, job: _Job, writer: wal.Writer) -> Instant:
+        """Append what is not in the log; return what is `gone` after it."""
         model, name = job.model, job.model.data.name
-        fresh, known = self._new(job)
+        fresh, known, lost = self._new(job)
         frames: list[bytes] = []
         now_ns = time.monotonic_ns()
         for chunk in fresh:
             for one, label in rows(model, manifest.read(chunk.content, self._blobs)):
+                lost.pop(one.id, None)
                 there = known.labels.get(one.id)
                 if there is None:
                     ref = str(ModelRef(model=model.name, version=one.version))
@@ -197,24 +200,32 @@ class Folders:
                 if len(frames) >= FRAMES:
                     frames = _written(writer, frames, name)
         _written(writer, frames, name)
+        return max(job.taken.gone if job.taken is not None else 0, max(lost.values(), default=0))
 
-    def _new(self, job: _Job) -> tuple[Sequence[Chunk], Known]:
-        """The chunks that may have rows or labels that are not in the log, and what of them is."""
+    def _new(self, job: _Job) -> tuple[Sequence[Chunk], Known, dict[str, Instant]]:
+        """The chunks that may have rows or labels that are not in the log, what of them is, and the rows that are in none of the others any more, with
+        their times, unless they are in these.
+        """
         name = job.model.data.name
         new = manifest.manifest(self._present(name, job.content), self._blobs)
-        if job.taken is None:
-            return new.chunks, Known.of_log(self._log.records(0), job.model.name)
-        try:
-            old = manifest.manifest(self._present(name, job.taken.content), self._blobs)
-            known = Known.of_log(self._log.records(job.taken.segment), job.model.name)
-            # what lay in a chunk that is there no more was taken: it is there again, with more beside it
-            for chunk in manifest.only_in(old.chunks, new.chunks):
-                for one, label in rows(job.model, manifest.read(chunk.content, self._blobs)):
-                    known.labels.setdefault(one.id, set()).update(() if label is None else (label,))
-        except (NotFound, Corrupt):
+        lost: dict[str, Instant] = {}
+        if job.taken is not None:
             # versions are not kept for good: then the log says what is in it
-            return new.chunks, Known.of_log(self._log.records(0), job.model.name)
-        return manifest.only_in(new.chunks, old.chunks), known
+            with suppress(NotFound, Corrupt):
+                old = manifest.manifest(self._present(name, job.taken.content), self._blobs)
+                fresh = manifest.only_in(new.chunks, old.chunks)
+                back = any(chunk.first <= job.taken.gone for chunk in fresh) if job.taken.gone else False
+                known = Known.of_log(self._log.records(0 if back else job.taken.segment), job.model.name)
+                # what lay in a chunk that is there no more was taken: it is there again, with more beside it, or it is gone
+                for chunk in manifest.only_in(old.chunks, new.chunks):
+                    for one, label in rows(job.model, manifest.read(chunk.content, self._blobs)):
+                        known.labels.setdefault(one.id, set()).update(() if label is None else (label,))
+                        lost[one.id] = one.at
+                return fresh, known, lost
+        known = Known.of_log(self._log.records(0), job.model.name)
+        # nobody can tell which rows are gone: none is newer than the newest, as a rule
+        newest = max((chunk.last for chunk in new.chunks), default=0)
+        return new.chunks, known, {"": newest} if known.labels else {}
 
 
 def _written(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:

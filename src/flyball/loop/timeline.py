@@ -67,7 +67,9 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     """From an hour before an incident opened until it was closed, or until now. What another incident tells of is not told here."""
     state = ledger.state()
     data = _data_of(state, library, row.model)
-    others = [other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident]
+    others = [
+        other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident and _is_beside(other, row)
+    ]
     events, unread = around(ledger, row, now)
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
@@ -115,6 +117,11 @@ def _is_about(state: State, event: Event, row: IncidentRow, data: frozenset[str]
         return other is not None and other.model == row.model
     model = getattr(event, "model", "")
     return (model or next(_models(state, event), "")) == row.model and bool(row.model)
+
+
+def _is_beside(other: IncidentRow, row: IncidentRow) -> bool:
+    """Whether another incident lasted into the time of this one: what was over by then tells of no alert of it."""
+    return not other.closed_at or other.closed_at >= row.opened_at - BEFORE
 
 
 def _is_of(event: Event, row: IncidentRow, others: Sequence[IncidentRow]) -> bool:

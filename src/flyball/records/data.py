@@ -72,7 +72,8 @@ class Finding(Record, frozen=True):
     """A rule of a data set's contract that does not hold: `block` keeps what was read from being used, `warn` is only said.
 
     `count` of `of` rows (or values, or steps of time) break it; `column` is empty where it is the data set's own. `values` are those that
-    are new or not known elsewhere. `text` says all of it, and what changed since the last good version. `broken`: a file of predictions is left out.
+    are new or not known elsewhere. `text` says all of it, and what changed since the last good version. `broken`: a file of predictions is left out,
+    which `values` names, as are `count` of `of` files.
     """
 
     rule: RuleName

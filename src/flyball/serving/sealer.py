@@ -110,12 +110,20 @@ def unseal(data: bytes) -> list[wal.LogRecord]:
 
 
 def bearing(data: bytes, ids: Sequence[str]) -> list[wal.LogRecord]:
-    """The records of a sealed segment that have one of these request ids, or name one among their rows, and its signatures. Raises Corrupt."""
+    """The records of a sealed segment that have one of these request ids, or name one among their rows, and its signatures; nothing where there are none
+    of the former. Raises Corrupt.
+    """
+    try:
+        # of most segments nothing else is read
+        heads = pl.read_parquet(io.BytesIO(data), columns=["kind", "request_id", "marks"])
+    except pl.exceptions.PolarsError as problem:
+        raise _no_segment(problem) from None
     named = pl.any_horizontal(pl.col("marks").bin.contains(one.encode()) for one in ids).fill_null(value=False)
-    return _opened(data, (pl.col("kind") == "signature") | pl.col("request_id").is_in(list(ids)) | named)
+    mine = heads.select(pl.col("request_id").is_in(list(ids)) | named).to_series()
+    return _opened(data, mine | (heads["kind"] == "signature")) if mine.any() else []
 
 
-def _opened(data: bytes, wanted: pl.Expr | None) -> list[wal.LogRecord]:
+def _opened(data: bytes, wanted: pl.Series | None) -> list[wal.LogRecord]:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
         if wanted is not None:
@@ -132,5 +140,9 @@ def _opened(data: bytes, wanted: pl.Expr | None) -> list[wal.LogRecord]:
             for row in rows
         ]
     except (pl.exceptions.PolarsError, msgspec.MsgspecError) as problem:
-        raise Corrupt("this is not a sealed segment of the prediction log", why=str(problem)) from None
+        raise _no_segment(problem) from None
     return [wal.LogRecord(**row) for row in opened]
+
+
+def _no_segment(problem: Exception) -> Corrupt:
+    return Corrupt("this is not a sealed segment of the prediction log", why=str(problem))

@@ -26,11 +26,11 @@ class _Fault:
 @dataclass
 class Wrong:
     """Faults in the order in which they were met. `hidden` are columns whose values are never shown: what is told goes into the ledger. `files` are
-    those that are broken as files, whatever their rows would say.
+    those that are broken as files, whatever their rows would say, each with what is wrong with it; all of them, however many there are.
     """
 
     hidden: frozenset[str] = frozenset()
-    files: set[str] = field(default_factory=set)
+    files: dict[str, Problem] = field(default_factory=dict)
     _faults: dict[Any, _Fault] = field(default_factory=dict)
     _left_out: int = 0
 
@@ -43,7 +43,7 @@ class Wrong:
 
     def broken(self, problem: Problem) -> None:
         """A file that is no whole file of its kind."""
-        self.files.add(problem.where)
+        self.files.setdefault(problem.where, problem)
         self.add(problem)
 
     def note(self, key: Any, spots: Sequence[Any], count: int, tell: Tell) -> None:
