@@ -52,7 +52,7 @@ def made(
     day: float, n: int, *, seed: int = 0, version: str = "7", purposes: Sequence[str] = PURPOSES, wrong: float = 0.1
 ) -> list[dict[str, Any]]:
     """Predictions of one day (counted from START), with the label that each will have."""
-    rng = np.random.default_rng([seed, int(day * 100)])
+    rng = np.random.default_rng([seed, int(abs(day) * 100)])
     found = []
     for place in range(n):
         score = float(rng.uniform())

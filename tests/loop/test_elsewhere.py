@@ -235,7 +235,7 @@ def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_ow
     assert row is not None
     assert (row.version, row.watched, row.reference) == ("8", "7", before.reference)
     for day in range(4, 11):
-        rows = made(day, 200, version="8")
+        rows = made(day, 200, version="8")[: 100 if day == 10 else 200]
         watched.send(rows)
         watched.label(rows)
     watched.tick()
@@ -245,6 +245,52 @@ def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_ow
     assert row.watched == "8"
     assert row.reference != before.reference
     assert [event.version for event in watched.events(VersionSeen)] == ["7", "8"]
+    watched.send(made(10, 200)[120:])
+    watched.tick()
+    watched.tick()
+    back = watched.row
+    assert back is not None
+    assert (back.version, back.watched, back.reference) == ("7", "7", before.reference), "of its own first days, as it was"
+
+
+def test_what_a_former_version_answered_may_be_sent_later_and_changes_nothing(watched: Watched) -> None:
+    watched.normal()
+    before = watched.row
+    assert before is not None
+    rows = made(-20, 300, version="6")
+    watched.send([*rows, *made(-9_000, 1, version="9")])
+    watched.label(rows)
+    watched.tick()
+    assert watched.row == before
+    assert [event.version for event in watched.events(VersionSeen)] == ["7", "9", "6"]
+    assert memories.load(watched.wired.ports.memory).monitor("legacy-risk").version == "7"
+
+
+def test_a_version_that_is_rolled_back_elsewhere_is_followed_by_the_one_that_answers_again(watched: Watched) -> None:
+    watched.normal()
+    watched.send(made(8, 40, version="8")[:10])
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert (row.version, row.watched) == ("8", "7")
+    both = [one for one in made(8, 40)[:10] if one["time"] <= made(8, 40, version="8")[9]["time"]]
+    watched.send(both)
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert row.version == "8", "both answer"
+    counted = memories.load(watched.wired.ports.memory).monitor("legacy-risk").labels
+    rows = made(8.5, 40)
+    watched.send(rows)
+    watched.label(rows)
+    watched.tick()
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert (row.version, row.watched) == ("7", "7")
+    monitor = memories.load(watched.wired.ports.memory).monitor("legacy-risk")
+    assert (monitor.version, monitor.labels > counted) == ("7", True)
+    assert [event.version for event in watched.events(VersionSeen)] == ["7", "8", "7"]
 
 
 def test_inputs_are_compared_with_what_it_was_trained_on_where_that_is_declared(tmp_path: Path) -> None:

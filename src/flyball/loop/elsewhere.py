@@ -35,7 +35,7 @@ MOST_VERSIONS = 1_000
 
 
 class NoteSeen(Record, frozen=True):
-    """Predictions of a version came that none had come of. `since`: when the oldest of them was made."""
+    """Predictions of a version came that none had come of, or it answers again in another's place. `since` as in the event."""
 
     id: str
     actor: str
@@ -45,9 +45,11 @@ class NoteSeen(Record, frozen=True):
 
 
 def decide_note_seen(state: State, command: NoteSeen, _now: Instant) -> Sequence[Event]:
-    """A version is seen once."""
+    """A version is seen once, and again when it answers in the place of another."""
+    row = state.get(ELSEWHERE, command.model)
     if state.get(SEEN, f"{command.model}/{command.version}") is not None:
-        return ()
+        again = row is not None and row.version != command.version and command.since >= row.since
+        return (VersionSeen(model=command.model, version=command.version, since=command.since),) if again else ()
     if sum(1 for _ in state.scan(SEEN, f"{command.model}/")) >= MOST_VERSIONS:
         return ()
     return (VersionSeen(model=command.model, version=command.version, since=command.since),)
@@ -122,14 +124,19 @@ def predictions(ports: Ports, state: State) -> dict[str, Signature]:
     return found
 
 
-def note_seen(ports: Ports, state: State, batch: Batch, models: Mapping[str, object]) -> None:
-    """Record the versions of these models that a batch has predictions of, and that were not seen before."""
+def note_seen(ports: Ports, state: State, batch: Batch, kept: Memories, models: Mapping[str, object]) -> None:
+    """Record the versions of these models that a batch has predictions of, and that were not seen before, or answer again."""
     new: dict[tuple[str, str], Instant] = {}
     for traffic in batch.traffic:
         key = (traffic.model, traffic.version)
         if traffic.model in models and state.get(SEEN, "/".join(key)) is None:
             at = traffic.minute * 60_000_000
             new[key] = min(new.get(key, at), at)
+    for model in sorted({traffic.model for traffic in batch.traffic} & models.keys()):
+        row = state.get(ELSEWHERE, model)
+        found = learning.back(kept.monitor(model).seen, row.version) if row is not None else None
+        if found is not None:
+            new.setdefault((model, found[0]), found[1])
     # the one that came first is seen first: the last is the newest
     for (model, version), since in sorted(new.items(), key=lambda item: (item[1], item[0])):
         command = NoteSeen(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model, version=version, since=since)

@@ -60,15 +60,22 @@ def features_verified(projection: Projection, recorded: Recorded) -> None:
 
 
 def version_seen(projection: Projection, recorded: Recorded) -> None:
-    """It is the newest of its model. What was normal for the one before goes on being used until this one has its own reference."""
+    """It answers from here on, unless what came is of a time before the one that does: predictions of a former version may be sent later. What was normal
+    for the one before goes on being used until this one has its own reference.
+    """
     event = recorded.event
     assert isinstance(event, VersionSeen)
-    before = projection.get(ELSEWHERE, event.model)
-    new = ElsewhereRow(model=event.model, version=event.version, seen_at=recorded.at, since=event.since)
-    if before is not None:
-        new = msgspec.structs.replace(before, version=event.version, seen_at=recorded.at, since=event.since)
-    projection.put(ELSEWHERE, event.model, new)
-    projection.put(SEEN, f"{event.model}/{event.version}", SeenRow(model=event.model, version=event.version, seen_at=recorded.at))
+    before, key = projection.get(ELSEWHERE, event.model), f"{event.model}/{event.version}"
+    known = projection.get(SEEN, key)
+    seen = known or SeenRow(model=event.model, version=event.version, seen_at=recorded.at)
+    if known is None:
+        projection.put(SEEN, key, seen)
+    if before is None:
+        new = ElsewhereRow(model=event.model, version=event.version, seen_at=seen.seen_at, since=event.since)
+        projection.put(ELSEWHERE, event.model, new)
+    elif event.since >= before.since:
+        new = msgspec.structs.replace(before, version=event.version, seen_at=seen.seen_at, since=event.since)
+        projection.put(ELSEWHERE, event.model, new)
 
 
 def reference_made(projection: Projection, recorded: Recorded) -> None:

@@ -31,6 +31,9 @@ LABELS: Final = 500
 UNDERWAY: Final = Span.parse("2d")
 """How long a label of a prediction that was made elsewhere may be on its way: who sends both once a night is a day behind with either."""
 
+BACK: Final = Span.parse("1h")
+"""How long another version alone has to answer until it is taken for the one that does."""
+
 MOST: Final = 20
 """Versions of a model whose predictions are counted apart, the newest ones."""
 
@@ -71,6 +74,15 @@ def count(seen: Sequence[Seen], batch: Batch, model: str) -> tuple[Seen, ...]:
 def of(seen: Sequence[Seen], version: str) -> Seen:
     """What was counted of a version."""
     return next((each for each in seen if each.version == version), Seen(version=version))
+
+
+def back(seen: Sequence[Seen], version: str) -> tuple[str, Instant] | None:
+    """The version that has answered alone for an hour while `version` was taken for the one that does, and since when. It was rolled back elsewhere, or
+    its name was a slip.
+    """
+    last = of(seen, version).last
+    newest = max(seen, key=lambda each: each.last, default=None)
+    return (newest.version, last) if newest is not None and last and newest.last >= last + BACK else None
 
 
 def labelled_until(seen: Sequence[Seen], now: Instant) -> Instant:

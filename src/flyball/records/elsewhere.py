@@ -8,8 +8,8 @@ from flyball.records.estimates import Estimate
 
 
 class VersionSeen(Event, frozen=True, tag="version.seen"):
-    """A prediction came of a version that none had come of before: somebody released it elsewhere. `since`: when the oldest of those that came
-    with it was made.
+    """A prediction came of a version that none had come of before: somebody released it elsewhere, or sends later what a former one answered. Or a former
+    one alone answers again. `since`: when the oldest of those that came with it was made; of one that is back, when the other's last one was.
     """
 
     model: str
@@ -41,7 +41,7 @@ class ReferenceMade(Event, frozen=True, tag="reference.made"):
 
 
 class ElsewhereRow(Record, frozen=True):
-    """A model that is served elsewhere. `version` is the newest one that was seen, first at `seen_at`; `since` as in the event.
+    """A model that is served elsewhere. `version` is the one that answers, first seen at `seen_at`; `since` as in the event.
 
     `watched` is the version that has the reference (empty: none has one yet): the former one, until the newest has its own. All else is of it;
     `watched_since` is its `since`.
