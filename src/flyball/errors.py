@@ -59,6 +59,11 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
+def line(text: str) -> str:
+    """Text on one line, whatever a person wrote: what cannot be printed is written out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split()))
+
+
 class Stopped(SystemExit):
     """The process was told to end: no error, and none of a user's own. What a user's function does by calling `sys.exit` is not this, and ends that alone."""
 

@@ -95,6 +95,18 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
     assert row["review"]["impact"].startswith("0 requests, 0 errors"), "what was counted stands in the form"
 
 
+def test_what_a_person_says_is_on_one_line_and_commands_no_terminal(flyball, trained: Path) -> None:
+    at = ("--project", trained)
+    opened = flyball("incidents", "open", "demand", "--what", "always \x1b[31mred\n  by night", *at, "--json")
+    incident = opened.document["incident"]
+    assert flyball("incidents", "ack", incident, "--reason", "I look\x1b[2J\nat it", *at).code == 0
+    for command in (("list",), ("show", incident)):
+        shown = flyball("incidents", *command, *at).out
+        assert "complaint: always \\x1b[31mred by night" in shown
+        assert "\x1b" not in shown
+    assert "I look\\x1b[2J at it" in shown
+
+
 def test_what_is_no_complaint_is_seen_to_end_and_not_said(flyball, trained: Path) -> None:
     incident = open_one(trained, mitigated=False)
     ended = flyball("incidents", "mitigated", incident, "--reason", "it is well", "--project", trained)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from flyball.declare.model import Model
 from flyball.declare.units import near
-from flyball.errors import BadInput
+from flyball.errors import BadInput, line
 from flyball.loop.fallbacks import BeginFallback, decide_begin
 from flyball.loop.findings import OpenIncident, SettleIncident, decide_open, decide_settle
 from flyball.loop.folds import FOLDS
@@ -91,7 +91,8 @@ def settle(
     if verb != "ack" and not text.strip():
         what, why = _WITHOUT_TEXT[verb]
         raise BadInput(what, why=why, fix="say it in a sentence")
-    order = SettleIncident(id=command, actor=actor, incident=row.incident, verb=verb, text=text[:_LONGEST_TEXT], review=review)
+    said = text if verb == "review" else line(text)
+    order = SettleIncident(id=command, actor=actor, incident=row.incident, verb=verb, text=said[:_LONGEST_TEXT], review=review)
     return order, decide_settle
 
 
@@ -106,7 +107,7 @@ def complain(ports: Ports, model: Model, *, command: str, actor: str, what: str,
     """Open an incident of what a person says is wrong. Raises BadInput where nothing is said."""
     if not what.strip():
         raise BadInput("a complaint needs a text", why="whoever sees to it has to know what is wrong", fix="say it in a sentence")
-    order = OpenIncident(id=command, actor=actor, model=model.name, what=what.strip()[:_LONGEST_TEXT], request=request.strip()[:200])
+    order = OpenIncident(id=command, actor=actor, model=model.name, what=line(what)[:_LONGEST_TEXT], request=line(request)[:200])
     return order, partial(decide_open, model=model, new_id=ports.clock.new_id)
 
 
