@@ -78,8 +78,16 @@ def _react(firing: list[AlertRow], current: IncidentRow | None, model: Model, ne
         if again:
             why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
+            events.append(IncidentNoted(incident=current.incident, note="", cause=_cause_again(current, again)))
     events.extend(_notes(current, firing, model))
     return events
+
+
+def _cause_again(incident: IncidentRow, again: Sequence[AlertRow]) -> str:
+    """What is known of an incident that opens again: what was found the first time is over. What is wrong with the data explains wrong answers."""
+    explains = next((row for row in again if _mode(row) in EXPLAINING), None) if incident.failure_mode in EXPLAINED else None
+    row = explains or next((row for row in again if row.key == incident.alert), again[0])
+    return row.finding.why if row.key == incident.alert else clipped(f"{_what(row)}: {row.finding.why}")
 
 
 def rolled_back(

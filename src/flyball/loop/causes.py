@@ -14,7 +14,7 @@ from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
 from flyball.monitoring.slabs import MINUTE, Slab, within
 from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import AlertRow, Finding
+from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.base import State
 from flyball.records.data import DATA_COMMITS, DATASETS, erasure_key
 from flyball.records.declarations import DECLARATIONS
@@ -30,27 +30,38 @@ _BY_WINDOWS = frozenset({"input_drift", "schema_change", "label_drift"})
 WINDOWS = 2
 """… and of which an alert takes so many."""
 
-_LOOKED = Span.parse("7d")
-"""How long before an incident a change is looked for."""
+_LOOKED, _UNSURE = Span.parse("7d"), Span.parse("1h")
+"""How long before the trouble began a change is looked for, and how much later than the labels tell it may have begun."""
+
+_WELL = frozenset({AlertState.OK, AlertState.RESOLVED})
 
 
 def causes_of(
-    state: State, model: Model, incident: IncidentRow, alerts: Iterable[AlertRow], monitor: MonitorState | None
+    state: State, model: Model, incident: IncidentRow, alerts: Iterable[AlertRow], monitor: MonitorState | None, *, again: bool = False
 ) -> tuple[Cause, ...]:
-    """The likely causes of an incident, the likeliest first."""
+    """The likely causes of an incident, the likeliest first. again: it opens again, so of those known before only versions are left.
+
+    A change since the trouble was found answers it. One between when it is thought to have begun and when it was found may have caused it.
+    """
     rows = list(alerts)
-    onset = _onset(incident, rows, monitor)
     began = max(incident.opened_at, incident.reopened_at)
-    recent = (
-        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h")
+    seen = _seen(incident, rows, began)
+    onset = _onset(incident, seen, monitor)
+    changes = (
+        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= min(seen, onset + _UNSURE)
     )
-    return causes.with_known(causes.ranked(rows, recent, onset), incident.causes)
+    known = [cause for cause in incident.causes if cause.kind == "version" or not again]
+    return causes.with_known(causes.ranked(rows, changes, onset), known)
 
 
-def _onset(incident: IncidentRow, alerts: list[AlertRow], monitor: MonitorState | None) -> Instant:
+def _seen(incident: IncidentRow, alerts: list[AlertRow], began: Instant) -> Instant:
+    """When the trouble was found: the incident opens later where its alert was muted."""
+    own = next((row for row in alerts if row.key == incident.alert), None)
+    return began if own is None or own.state in _WELL else min(own.since, began)
+
+
+def _onset(incident: IncidentRow, seen: Instant, monitor: MonitorState | None) -> Instant:
     """When the trouble began, as far as it is known."""
-    own = next((row.since for row in alerts if row.key == incident.alert), incident.opened_at)
-    seen = min(own, incident.opened_at)
     if monitor is not None and incident.failure_mode in _OF_LOSS and monitor.onset.at:
         return min(seen, monitor.onset.at)
     return seen
@@ -72,7 +83,7 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
             continue
         if data.refused_mark:
             said = data.violations[0].splitlines()[0] if data.violations else "its source was refused"
-            found.append(Change("upstream", f"data set {name} is refused", data.stale_since, 0.9, said))
+            found.append(Change("upstream", f"data set {name} is refused", data.stale_from or data.stale_since, 0.9, said))
         if data.head is not None:
             commit = state.get(DATA_COMMITS, erasure_key(name, data.head.content))
             at = commit.at if commit is not None else 0

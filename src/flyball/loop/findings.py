@@ -91,8 +91,8 @@ def decide_report(
     heard = heard_of(then, model.name, alerts_of(then, model.name).values(), now)
     reaction = incidents.react(heard, incidents_of(then, model.name), model, now, new_id)
     then = after(then, reaction, folds, now)
-    events: list[Event] = [*moved, *(_with_causes(then, event, model, monitor) for event in reaction)]
-    opened = {event.incident for event in reaction if isinstance(event, IncidentOpened)}
+    events: list[Event] = [*moved, *(_as_known(then, event, model, monitor) for event in reaction)]
+    opened = {event.incident for event in reaction if isinstance(event, IncidentOpened) or _is_again(event)}
     for row in incidents_of(then, model.name):
         if row.state == IncidentState.CLOSED:
             continue
@@ -110,12 +110,21 @@ def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant)
     return [row for row in alerts if not is_muted(muted, row.monitor)]
 
 
-def _with_causes(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
-    """An incident opens with its likely causes."""
-    row = then.get(INCIDENTS, event.incident) if isinstance(event, IncidentOpened) else None
-    if row is None or not isinstance(event, IncidentOpened):
+def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
+    """An incident opens, and opens again, with its likely causes."""
+    if not isinstance(event, IncidentOpened) and not _is_again(event):
         return event
-    return msgspec.structs.replace(event, causes=causes_of(then, model, row, alerts_of(then, model.name).values(), monitor))
+    assert isinstance(event, IncidentOpened | IncidentNoted)
+    row = then.get(INCIDENTS, event.incident)
+    assert row is not None, f"{event.incident} is open"
+    alerts = alerts_of(then, model.name)
+    causes = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
+    return msgspec.structs.replace(event, causes=causes)
+
+
+def _is_again(event: Event) -> bool:
+    """Whether this says what is known of an incident that opens again."""
+    return isinstance(event, IncidentNoted) and bool(event.cause) and not event.note
 
 
 def _causes_anew(then: State, row: IncidentRow, model: Model, monitor: MonitorState | None) -> list[Event]:
