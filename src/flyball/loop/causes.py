@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from flyball.clock import Instant, Span
 from flyball.declare.elsewhere import is_elsewhere
@@ -12,9 +12,9 @@ from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
-from flyball.monitoring.slabs import MINUTE, Slab, within
+from flyball.monitoring.slabs import MINUTE, within
 from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import AlertRow, AlertState, Finding
+from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import State
 from flyball.records.data import DATA_COMMITS, DATASETS, erasure_key
 from flyball.records.declarations import DECLARATIONS
@@ -94,11 +94,11 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
 def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState, now: Instant) -> Impact:
     """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted.
 
-    Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in are counted, too.
+    Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in when it opened are
+    counted, too.
     """
-    opened = incident.reopened_at or incident.opened_at
     made = is_elsewhere(model)
-    since = _made_since(monitor.slabs, opened, alert.finding) if made and alert is not None else opened
+    since = incident.made_since or made_since(model, incident, alert, monitor) or incident.reopened_at or incident.opened_at
     until = incident.mitigated_at or now
     traffic = within(monitor.slabs, since, until)
     delay = int(label_delay(model))
@@ -116,11 +116,15 @@ def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monit
     )
 
 
-def _made_since(slabs: Sequence[Slab], opened: Instant, finding: Finding) -> Instant:
-    """When the oldest of the newest predictions before `opened` was made that an alert was found in; at least the minute of the newest one."""
-    wanted = finding.n * (WINDOWS if finding.failure in _BY_WINDOWS else 1)
-    since = opened
-    for slab in reversed(slabs):
+def made_since(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState) -> Instant:
+    """When the oldest of the newest predictions was made that the alert of an incident was found in, at least the minute of the newest one before it
+    opened; 0 for what no alert is about, and for a model that is not served elsewhere.
+    """
+    if alert is None or not is_elsewhere(model):
+        return 0
+    wanted = alert.finding.n * (WINDOWS if alert.finding.failure in _BY_WINDOWS else 1)
+    since = opened = incident.opened_at
+    for slab in reversed(monitor.slabs):
         if wanted <= 0:
             break
         if slab.n and slab.start * MINUTE <= opened:

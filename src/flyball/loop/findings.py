@@ -15,7 +15,7 @@ from flyball.incidents import causes, persons
 from flyball.incidents import rules as incidents
 from flyball.incidents.messages import ACKNOWLEDGED, acknowledged_by
 from flyball.ledger.bounds import clipped
-from flyball.loop.causes import causes_of, impact_of
+from flyball.loop.causes import causes_of, impact_of, made_since
 from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
@@ -111,7 +111,7 @@ def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant)
 
 
 def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
-    """An incident opens, and opens again, with its likely causes."""
+    """An incident opens, and opens again, with its likely causes; from when on its predictions are counted stays as it was when it opened."""
     if not isinstance(event, IncidentOpened) and not _is_again(event):
         return event
     assert isinstance(event, IncidentOpened | IncidentNoted)
@@ -119,7 +119,10 @@ def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | N
     assert row is not None, f"{event.incident} is open"
     alerts = alerts_of(then, model.name)
     causes = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
-    return msgspec.structs.replace(event, causes=causes)
+    if isinstance(event, IncidentNoted):
+        return msgspec.structs.replace(event, causes=causes)
+    since = made_since(model, row, alerts.get(row.alert), monitor) if monitor is not None else 0
+    return msgspec.structs.replace(event, causes=causes, made_since=since)
 
 
 def _is_again(event: Event) -> bool:
