@@ -180,7 +180,7 @@ def test_an_incident_counts_the_predictions_it_was_found_in_and_says_who_mitigat
     # all were made before it opened; two windows of a thousand found it, and the first is counted from the hour on
     assert 2_000 <= counted.requests <= 4_100
     assert counted.since < incident.opened_at
-    assert words(counted).endswith("Z, 0 errors")
+    assert "Z, 0 errors" in words(counted)
     assert f"{counted.requests:,} predictions made since 20" in words(counted)
     assert (
         incident.notes[0]
@@ -190,6 +190,11 @@ def test_an_incident_counts_the_predictions_it_was_found_in_and_says_who_mitigat
     shown = capsys.readouterr().out
     assert ", by risk where it is served\n" in shown
     assert "by hand   where it is served: ask the data's owner" in shown
+    assert run(["incidents", "fallback", incident.incident, "--project", str(watched.root)]) == 1
+    refused = capsys.readouterr().err
+    assert "legacy-risk is served elsewhere" in refused
+    assert "risk lets something else answer there" in refused
+    assert "flyball rollback" not in refused
 
 
 def test_what_an_incident_is_counted_from_stays_and_its_number_only_grows(watched: Watched) -> None:
