@@ -8,6 +8,7 @@ import msgspec
 
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
+from flyball.monitoring.alerts import acknowledge
 from flyball.monitoring.slabs import MINUTE, Slab
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import Finding
@@ -95,6 +96,21 @@ def test_a_change_before_what_was_found_is_a_likely_cause_and_one_after_it_is_no
     story.report(found("input_drift", column="x"), found("skew", column="x"))
     assert story.row.causes[0].what == "skew (x)"
     assert story.row.causes[1:] == known
+
+
+def test_that_somebody_is_on_it_makes_no_cause_less_likely() -> None:
+    story = Story()
+    drift = found("input_drift", column="x")
+    story.report(drift)
+    known = story.row.causes
+    story.clock.advance_to(BASE + 2 * 3_600_000_000)
+    alert = alerts_of(story.state, "m")[story.row.alert]
+    taken = acknowledge(alert)
+    assert taken is not None
+    story.add(taken)
+    late = found("skew", column="x")
+    story.report(drift, late)
+    assert [cause for cause in story.row.causes if cause.what != "skew (x)"] == list(known)
 
 
 def test_what_opens_again_says_what_is_found_now() -> None:

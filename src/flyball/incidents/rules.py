@@ -253,6 +253,16 @@ def tells_of(incident: IncidentRow, key: str) -> bool:
     return incident.alert == key or any(note.startswith(_also(key)) for note in incident.notes)
 
 
+def fires_since(alert: AlertRow, incidents: Iterable[IncidentRow]) -> Instant:
+    """Since when an alert fires, or is in the state that it is in: an acknowledged one fired when the incident that it is acknowledged by opened, or opened
+    again.
+    """
+    if alert.state != AlertState.ACKNOWLEDGED:
+        return alert.since
+    opened = (at for row in incidents if row.alert == alert.key for at in (row.opened_at, row.reopened_at))
+    return max((at for at in opened if 0 < at <= alert.since), default=alert.since)
+
+
 def _speaks_of(incident: IncidentRow, alert: AlertRow) -> bool:
     return tells_of(incident, alert.key)
 

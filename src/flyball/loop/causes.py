@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from flyball.clock import Instant, Span
 from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay
@@ -12,6 +14,7 @@ from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
+from flyball.incidents.rules import fires_since
 from flyball.monitoring.slabs import MINUTE, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import AlertRow, AlertState
@@ -43,7 +46,8 @@ def causes_of(
 
     A change since the trouble was found answers it. One between when it is thought to have begun and when it was found may have caused it.
     """
-    rows = list(alerts)
+    # that somebody is on it makes no alert later
+    rows = [msgspec.structs.replace(row, since=fires_since(row, [incident])) for row in alerts]
     began = max(incident.opened_at, incident.reopened_at)
     seen = _seen(incident, rows, began)
     onset = _onset(incident, seen, monitor)
