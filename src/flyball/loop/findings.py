@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import msgspec
 
@@ -111,21 +111,20 @@ def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant)
 
 
 def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
-    """An incident opens, and opens again, with its likely causes; from when on its predictions are counted stays as it was when it opened."""
+    """An incident opens, and opens again, with its likely causes. The moment from which its predictions are counted is that of the first time."""
     if not isinstance(event, IncidentOpened) and not _is_again(event):
         return event
-    assert isinstance(event, IncidentOpened | IncidentNoted)
     row = then.get(INCIDENTS, event.incident)
     assert row is not None, f"{event.incident} is open"
     alerts = alerts_of(then, model.name)
-    causes = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
+    likely = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
     if isinstance(event, IncidentNoted):
-        return msgspec.structs.replace(event, causes=causes)
+        return msgspec.structs.replace(event, causes=likely)
     since = made_since(model, row, alerts.get(row.alert), monitor) if monitor is not None else 0
-    return msgspec.structs.replace(event, causes=causes, made_since=since)
+    return msgspec.structs.replace(event, causes=likely, made_since=since)
 
 
-def _is_again(event: Event) -> bool:
+def _is_again(event: Event) -> TypeGuard[IncidentNoted]:
     """Whether this says what is known of an incident that opens again."""
     return isinstance(event, IncidentNoted) and bool(event.cause) and not event.note
 
