@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,10 @@ def test_alerts_are_muted_and_heard_again(flyball, new: Path) -> None:
     assert 'muted     demand: "labels arrive" for 1 h' in status.out
     assert "the depot moves" in status.out
     assert flyball("incidents", "unmute", "demand", "--project", new).code == 1, "all of it was not muted"
-    assert flyball("incidents", "unmute", "demand", "--monitor", "labels arrive", "--project", new).code == 0
+    (step,) = [line.partition("sooner: ")[2] for line in muted.out.splitlines() if "sooner: " in line]
+    assert f"→ {step}" in status.out
+    ended = flyball(*shlex.split(step)[1:], "--project", new)
+    assert (ended.code, 'demand: "labels arrive" is heard again' in ended.out) == (0, True)
     assert flyball("status", "--project", new, "--json").document["muted"] == []
 
 

@@ -77,6 +77,19 @@ def test_a_drift_is_told_with_its_column_since_when_and_what_would_say_more(flyb
     assert (document["explained"]["temperature"], document["since"][:4].isdecimal()) == (None, True)
 
 
+def test_an_alert_fires_since_it_began_whoever_is_on_it_by_now(flyball: Callable[..., Any], narrow: Path) -> None:
+    watched(narrow, drifts=True)
+    flyball("tick", "--project", narrow)
+    before = flyball("monitor", "demand", "--project", narrow, "--json").document
+    [firing] = [one for one in before["alerts"] if one["finding"]["column"] == "temperature"]
+    assert firing["fires_since"] == firing["since"]
+    assert flyball("incidents", "ack", before["incidents"][0], "--project", narrow).code == 0
+    after = flyball("monitor", "demand", "--project", narrow, "--json").document
+    [taken] = [one for one in after["alerts"] if one["finding"]["column"] == "temperature"]
+    assert taken["state"] == "acknowledged"
+    assert taken["since"] > taken["fires_since"] == firing["since"]
+
+
 def test_what_the_text_says_of_estimates_and_budgets_machines_are_told(
     flyball: Callable[..., Any], narrow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

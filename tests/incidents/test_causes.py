@@ -64,9 +64,12 @@ def test_the_evidence_of_a_change_tells_its_time_to_the_second() -> None:
     assert "." not in found.evidence
 
 
-def test_a_version_that_was_sent_back_is_still_named_and_nothing_else_that_is_over() -> None:
+def test_what_was_mended_or_sent_back_is_still_named() -> None:
     opened = ranked([alert("latency", column=""), alert("skew")], [RELEASE], T)
-    assert names(with_known((), opened)) == [("version", "version 1.1.0 took over")]
+    assert with_known((), opened) == opened
+    assert names(opened) == [("feature", "skew (x)"), ("version", "version 1.1.0 took over")]
+    again = tuple(msgspec.structs.replace(cause, score=0.1) for cause in opened)
+    assert with_known(again, opened) == again, "what is found now is what counts"
     assert with_known(opened, opened) == opened, "nothing is named twice"
 
 

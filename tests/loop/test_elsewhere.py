@@ -177,10 +177,10 @@ def test_an_incident_counts_the_predictions_it_was_found_in_and_says_who_mitigat
     (incident,) = watched.incidents
     counted = measured(watched.wired.ports, incident)
     assert counted is not None
-    # all were made before it opened; two windows of a thousand found it
-    assert 2_000 <= counted.requests <= 4_000
+    # all were made before it opened; two windows of a thousand found it, and the first is counted from the hour on
+    assert 2_000 <= counted.requests <= 4_100
     assert counted.since < incident.opened_at
-    assert words(counted).endswith("Z, 0 errors")
+    assert "Z, 0 errors" in words(counted)
     assert f"{counted.requests:,} predictions made since 20" in words(counted)
     assert (
         incident.notes[0]
@@ -190,6 +190,28 @@ def test_an_incident_counts_the_predictions_it_was_found_in_and_says_who_mitigat
     shown = capsys.readouterr().out
     assert ", by risk where it is served\n" in shown
     assert "by hand   where it is served: ask the data's owner" in shown
+    assert run(["incidents", "fallback", incident.incident, "--project", str(watched.root)]) == 1
+    refused = capsys.readouterr().err
+    assert "legacy-risk is served elsewhere" in refused
+    assert "risk lets something else answer there" in refused
+    assert "flyball rollback" not in refused
+
+
+def test_what_an_incident_is_counted_from_stays_and_its_number_only_grows(watched: Watched) -> None:
+    watched.normal()
+    other, told = (*PURPOSES[:3], "debt_consolidation"), []
+    # more of it, then what was missing before, and then all is well
+    for day, n, purposes in ((9, 1_000, other), (9.4, 1_000, other), (9.7, 1_000, other), (8.5, 3_000, PURPOSES), (10, 4_000, PURPOSES)):
+        watched.send(made(day, n, seed=1, purposes=purposes))
+        watched.tick()
+        for incident in watched.incidents:
+            counted = measured(watched.wired.ports, incident)
+            assert counted is not None
+            told.append((counted.since, counted.requests))
+    assert len(told) >= 3
+    assert len({since for since, _ in told}) == 1
+    assert [n for _, n in told] == sorted(n for _, n in told)
+    assert told[-1][1] > told[0][1]
 
 
 def test_a_complaint_was_found_in_no_prediction_and_what_it_cost_is_not_known(watched: Watched) -> None:

@@ -8,10 +8,12 @@ import msgspec
 
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
+from flyball.monitoring.alerts import acknowledge
 from flyball.monitoring.slabs import MINUTE, Slab
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import Finding
 from flyball.records.base import Event
+from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.evidence import Quality
 from flyball.records.incidents import IncidentNoted, IncidentRow, IncidentState
 from flyball.records.versions import ChampionChanged
@@ -44,6 +46,15 @@ class Story(World):
         self.add(*events)
         return events
 
+    def commit(self, version: str) -> None:
+        """The data set has a new version."""
+        moment = self.clock.now()
+        new = DatasetVersion(
+            name="rows", version=version, content="d" * 64, schema={}, rows=5_000, stats=(), parents=(), first=moment, last=moment,
+            as_of=moment, source_mark=version,
+        )  # fmt: skip
+        self.add(DataCommitted(version=new))
+
     @property
     def row(self) -> IncidentRow:
         [row] = incidents_of(self.state, "m")
@@ -59,6 +70,75 @@ def test_an_incident_opens_with_its_likely_causes_and_learns_of_others_once() ->
     story.report(found("errors"), found("schema_change", column="x"))
     assert ("data", "schema change (x)") in [(cause.kind, cause.what) for cause in story.row.causes]
     assert not [event for event in story.report(found("errors"), found("schema_change", column="x")) if isinstance(event, IncidentNoted)]
+
+
+def test_the_cause_stays_when_it_is_mended_and_the_repair_is_none() -> None:
+    story = Story()
+    stale = found("stale_data", column="rows")
+    story.report(stale)
+    known = story.row.causes
+    assert (known[0].kind, known[0].what) == ("upstream", "stale data (rows)")
+    story.commit("1.0.1")
+    story.report(stale)
+    story.report(found("stale_data", "none", column="rows"))
+    assert story.row.state == IncidentState.MITIGATED
+    assert story.row.causes == known
+
+
+def test_a_change_before_what_was_found_is_a_likely_cause_and_one_after_it_is_none() -> None:
+    story = Story()
+    story.commit("1.0.0")
+    story.report(found("input_drift", column="x"))
+    known = story.row.causes
+    assert "data set rows has a new version" in [cause.what for cause in known]
+    story.commit("1.0.1")
+    story.add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    story.report(found("input_drift", column="x"), found("skew", column="x"))
+    assert story.row.causes[0].what == "skew (x)"
+    assert story.row.causes[1:] == known
+
+
+def test_that_somebody_is_on_it_makes_no_cause_less_likely() -> None:
+    story = Story()
+    drift = found("input_drift", column="x")
+    story.report(drift)
+    known = story.row.causes
+    story.clock.advance_to(BASE + 2 * 3_600_000_000)
+    alert = alerts_of(story.state, "m")[story.row.alert]
+    taken = acknowledge(alert)
+    assert taken is not None
+    story.add(taken)
+    late = found("skew", column="x")
+    story.report(drift, late)
+    assert [cause for cause in story.row.causes if cause.what != "skew (x)"] == list(known)
+
+
+def test_what_opens_again_says_what_is_found_now() -> None:
+    story = Story()
+    story.report(found("stale_data", column="rows"))
+    old = story.row.causes[0]
+    story.commit("1.0.1")
+    story.report(found("stale_data", "none", column="rows"))
+    now = msgspec.structs.replace(found("stale_data", column="rows"), why="rows: its newest row was known an hour later")
+    story.report(now)
+    row = story.row
+    assert (row.state, row.cause) == (IncidentState.OPEN, now.why)
+    assert (row.causes[0].what, row.causes[0].evidence) == (old.what, now.why)
+    assert row.causes[0].since > old.since
+    (data,) = (cause for cause in row.causes if cause.kind == "data")
+    assert data.evidence.endswith(" before it began")
+    assert story.report(now) == [], "nothing is new"
+
+
+def test_data_that_explain_answers_that_are_wrong_again_are_their_cause() -> None:
+    story = Story()
+    breach = found("schema_change", column="x")
+    story.report(found("errors"))
+    story.report(found("errors"), breach)
+    story.report(found("errors", "none"), msgspec.structs.replace(breach, severity="none"))
+    story.report(found("errors"), msgspec.structs.replace(breach, why="x: another breach"))
+    assert story.row.state == IncidentState.OPEN
+    assert story.row.cause == "schema change (x): x: another breach"
 
 
 def test_what_it_has_cost_is_noted_when_it_is_mitigated() -> None:

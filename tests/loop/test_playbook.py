@@ -173,8 +173,9 @@ def test_a_fallback_is_refused_where_none_is_declared_or_nothing_is_wrong(world:
         )
 
     world.open("fallback")
-    with pytest.raises(Refused, match="declares no fallback"):
+    with pytest.raises(Refused, match="declares no fallback") as refused:
         begin(world.model.replace(fallback=None))
+    assert refused.value.fix == "flyball rollback m; or declare fallback= and flyball apply"
     world.mitigate()
     with pytest.raises(Exception, match="inc is mitigated"):
         begin(world.model)

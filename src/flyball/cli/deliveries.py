@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from flyball.cli import common
@@ -67,10 +68,13 @@ def _failing(out: Output, wired: Wired, route: str, rows: list[DeliveryRow], now
 def mute_text(out: Output, row: MuteRow, now: Instant) -> str:
     """A mute on one line."""
     what = f'{row.model}: "{row.monitor}"' if row.monitor else row.model
-    step = f"flyball incidents unmute {row.model}" + (f' --monitor "{row.monitor}"' if row.monitor else "")
-    return (
-        f"{out.paint('muted', 'unsure')}     {what} for {roughly(row.until - now)} more, by {row.actor}: {one_line(row.reason)}   → {step}"
-    )
+    of = f"{what} for {roughly(row.until - now)} more, by {row.actor}: {one_line(row.reason)}"
+    return f"{out.paint('muted', 'unsure')}     {of}   → {unmute_step(row.model, row.monitor)}"
+
+
+def unmute_step(model: str, monitor: str) -> str:
+    """The command that ends a mute."""
+    return f"flyball incidents unmute {model}" + (f" --monitor {shlex.quote(monitor)}" if monitor else "")
 
 
 def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[dict[str, Any]]:

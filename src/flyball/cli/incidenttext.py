@@ -75,6 +75,7 @@ def _reviewed(out: Output, row: IncidentRow) -> None:
 def row_document(row: IncidentRow) -> dict[str, Any]:
     """An incident's row as a document, with moments as text wherever they stand."""
     found = dated(row) | {"causes": [dated(cause) for cause in row.causes], "impact": _impact(row.impact)}
+    found["made_since"] = rfc3339(row.made_since) if row.made_since else None
     if row.review is not None:
         actions = [{"what": each.what, "owner": each.owner, "due": rfc3339(each.due)} for each in row.review.actions]
         found["review"] = dated(row.review) | {"actions": actions, "measured": _impact(row.review.measured)}

@@ -16,6 +16,7 @@ from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant, rfc3339
 from flyball.declare.checks import Metric
 from flyball.errors import NotFound
+from flyball.incidents.rules import fires_since
 from flyball.loop import lookup
 from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
@@ -67,9 +68,11 @@ def monitor(
         alerts = [row for _, row in sorted(alerts_of(state, model).items()) if row.state in _TOLD]
         parts = _explanations(wired, state, declared, kept, alerts, now)
         budgets = budgets_of(state, declared, kept, now)
-        open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
+        incidents = incidents_of(state, model)
+        open_ = [row.incident for row in incidents if row.state != IncidentState.CLOSED]
+        fires = {row.key: fires_since(row, incidents) for row in alerts}
         blind = lacking(declared, kept, now)
-        _tell(out, model, kept, found, alerts, parts, blind, now)
+        _tell(out, model, kept, found, alerts, fires, parts, blind, now)
         estimated.tell(out, state, [model], now)
         made = estimated.estimate_of(state, model)
         cost = cost_of(wired, model, now)
@@ -90,7 +93,7 @@ def monitor(
             "quality": found,
             "labels": labels_seen(kept.slabs, now),
             "outcomes": [dated(each) for each in brought],
-            "alerts": [dated(row) for row in alerts],
+            "alerts": [dated(row) | {"fires_since": rfc3339(fires[row.key])} for row in alerts],
             "explained": parts,
             "lacking": [{"monitor": each.monitor, "why": each.why} for each in blind],
             "estimate": estimated.told(made),
@@ -123,6 +126,7 @@ def _tell(
     kept: MonitorState,
     found: LiveQuality,
     alerts: list[AlertRow],
+    fires: dict[str, Instant],
     parts: dict[str, Explained | None],
     blind: tuple[Finding, ...],
     now: Instant,
@@ -136,7 +140,7 @@ def _tell(
     for row in alerts:
         said = "" if row.finding.severity == "none" else f"{row.finding.severity}, "
         state = out.paint(row.state.value, _PAINT[row.finding.severity])
-        out.line(f"  {state}  {row.monitor}: {said}since {ago(row.since, now)} ago")
+        out.line(f"  {state}  {row.monitor}: {said}since {ago(fires[row.key], now)} ago")
         out.line(f"            {row.finding.why}")
         if row.finding.column in parts:
             for line in _explained(row.finding.column, parts[row.finding.column]):

@@ -8,6 +8,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
+from flyball.cli.deliveries import unmute_step
 from flyball.cli.output import Output
 from flyball.clock import rfc3339
 from flyball.loop import muting
@@ -44,7 +45,7 @@ def mute(
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
             what = f'{declared.name}: "{monitor}"' if monitor else declared.name
-            out.line(f"{what} is muted until {rfc3339(command.until)}   sooner: flyball incidents unmute {declared.name}")
+            out.line(f"{what} is muted until {rfc3339(command.until)}   sooner: {unmute_step(declared.name, monitor)}")
             out.document({"model": declared.name, "monitor": monitor, "until": rfc3339(command.until), "event": receipt.last})
     return 0
 
@@ -70,6 +71,7 @@ def unmute(
         command, decide = muting.unmute(declared, monitor, command=given, actor=wired.caller.actor, reason=reason)
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
-            out.line(f"{declared.name} is heard again")
+            what = f'{declared.name}: "{monitor}"' if monitor else declared.name
+            out.line(f"{what} is heard again")
             out.document({"model": declared.name, "monitor": monitor, "event": receipt.last})
     return 0

@@ -1,7 +1,8 @@
 """What may have caused an incident, ranked by the evidence. Pure.
 
 Nothing here claims to know: a score weighs how often a thing of that kind breaks a model, how large its effect is against its floor, and whether
-it began before the trouble did. What began after the trouble cannot have caused it, but for what its detector needs to see it.
+it began before the trouble did. What began after the trouble cannot have caused it, but for what its detector needs to see it. What was a likely
+cause while the trouble stood stays one when it is mended.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def ranked(alerts: Iterable[AlertRow], changes: Iterable[Change], onset: Instant
 
 
 def with_known(found: Sequence[Cause], known: Sequence[Cause]) -> tuple[Cause, ...]:
-    """The causes found now, and of those known before the versions that no longer answer: that one was rolled back does not clear it."""
+    """The causes found now, and those known before that are found no more: that one is mended, or was rolled back, does not clear it."""
     names = {(cause.kind, cause.what) for cause in found}
-    left = [cause for cause in known if cause.kind == "version" and (cause.kind, cause.what) not in names]
+    left = [cause for cause in known if (cause.kind, cause.what) not in names]
     return tuple(sorted([*found, *left], key=lambda cause: (-cause.score, cause.kind, cause.what))[:MOST])
 
 

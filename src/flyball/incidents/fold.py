@@ -48,6 +48,7 @@ def incident_opened(projection: Projection, recorded: Recorded) -> None:
         request=event.request,
         capped_at=recorded.at if "cap" in event.actions else 0,
         causes=event.causes,
+        made_since=event.made_since,
     )
     _put_incident(projection, row)
 

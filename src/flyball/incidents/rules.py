@@ -78,8 +78,16 @@ def _react(firing: list[AlertRow], current: IncidentRow | None, model: Model, ne
         if again:
             why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
+            events.append(IncidentNoted(incident=current.incident, note="", cause=_cause_again(current, again)))
     events.extend(_notes(current, firing, model))
     return events
+
+
+def _cause_again(incident: IncidentRow, again: Sequence[AlertRow]) -> str:
+    """What is known of an incident that opens again: what was found the first time is over. What is wrong with the data explains wrong answers."""
+    explains = next((row for row in again if _mode(row) in EXPLAINING), None) if incident.failure_mode in EXPLAINED else None
+    row = explains or next((row for row in again if row.key == incident.alert), again[0])
+    return row.finding.why if row.key == incident.alert else clipped(f"{_what(row)}: {row.finding.why}")
 
 
 def rolled_back(
@@ -243,6 +251,16 @@ def _closed_already(alert: AlertRow, incidents: Sequence[IncidentRow]) -> bool:
 def tells_of(incident: IncidentRow, key: str) -> bool:
     """Whether an incident tells of the alert with this key: it opened for it, or that was noted on it."""
     return incident.alert == key or any(note.startswith(_also(key)) for note in incident.notes)
+
+
+def fires_since(alert: AlertRow, incidents: Iterable[IncidentRow]) -> Instant:
+    """Since when an alert fires, or is in the state that it is in: an acknowledged one fired when the incident that it is acknowledged by opened, or opened
+    again.
+    """
+    if alert.state != AlertState.ACKNOWLEDGED:
+        return alert.since
+    opened = (at for row in incidents if row.alert == alert.key for at in (row.opened_at, row.reopened_at))
+    return max((at for at in opened if 0 < at <= alert.since), default=alert.since)
 
 
 def _speaks_of(incident: IncidentRow, alert: AlertRow) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+
+import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.elsewhere import is_elsewhere
@@ -12,9 +14,10 @@ from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
-from flyball.monitoring.slabs import MINUTE, Slab, within
+from flyball.incidents.rules import fires_since
+from flyball.monitoring.slabs import MINUTE, within
 from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import AlertRow, Finding
+from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import State
 from flyball.records.data import DATA_COMMITS, DATASETS, erasure_key
 from flyball.records.declarations import DECLARATIONS
@@ -30,27 +33,39 @@ _BY_WINDOWS = frozenset({"input_drift", "schema_change", "label_drift"})
 WINDOWS = 2
 """… and of which an alert takes so many."""
 
-_LOOKED = Span.parse("7d")
-"""How long before an incident a change is looked for."""
+_LOOKED, _UNSURE = Span.parse("7d"), Span.parse("1h")
+"""How long before the trouble began a change is looked for, and how much later than the labels tell it may have begun."""
+
+_WELL = frozenset({AlertState.OK, AlertState.RESOLVED})
 
 
 def causes_of(
-    state: State, model: Model, incident: IncidentRow, alerts: Iterable[AlertRow], monitor: MonitorState | None
+    state: State, model: Model, incident: IncidentRow, alerts: Iterable[AlertRow], monitor: MonitorState | None, *, again: bool = False
 ) -> tuple[Cause, ...]:
-    """The likely causes of an incident, the likeliest first."""
-    rows = list(alerts)
-    onset = _onset(incident, rows, monitor)
+    """The likely causes of an incident, the likeliest first. again: it opens again, so of those known before only versions are left.
+
+    A change since the trouble was found answers it. One between when it is thought to have begun and when it was found may have caused it.
+    """
+    # that somebody is on it makes no alert later
+    rows = [msgspec.structs.replace(row, since=fires_since(row, [incident])) for row in alerts]
     began = max(incident.opened_at, incident.reopened_at)
-    recent = (
-        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h")
+    seen = _seen(incident, rows, began)
+    onset = _onset(incident, seen, monitor)
+    changes = (
+        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= min(seen, onset + _UNSURE)
     )
-    return causes.with_known(causes.ranked(rows, recent, onset), incident.causes)
+    known = [cause for cause in incident.causes if cause.kind == "version" or not again]
+    return causes.with_known(causes.ranked(rows, changes, onset), known)
 
 
-def _onset(incident: IncidentRow, alerts: list[AlertRow], monitor: MonitorState | None) -> Instant:
+def _seen(incident: IncidentRow, alerts: list[AlertRow], began: Instant) -> Instant:
+    """When the trouble was found: the incident opens later where its alert was muted."""
+    own = next((row for row in alerts if row.key == incident.alert), None)
+    return began if own is None or own.state in _WELL else min(own.since, began)
+
+
+def _onset(incident: IncidentRow, seen: Instant, monitor: MonitorState | None) -> Instant:
     """When the trouble began, as far as it is known."""
-    own = next((row.since for row in alerts if row.key == incident.alert), incident.opened_at)
-    seen = min(own, incident.opened_at)
     if monitor is not None and incident.failure_mode in _OF_LOSS and monitor.onset.at:
         return min(seen, monitor.onset.at)
     return seen
@@ -72,7 +87,7 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
             continue
         if data.refused_mark:
             said = data.violations[0].splitlines()[0] if data.violations else "its source was refused"
-            found.append(Change("upstream", f"data set {name} is refused", data.stale_since, 0.9, said))
+            found.append(Change("upstream", f"data set {name} is refused", data.stale_from or data.stale_since, 0.9, said))
         if data.head is not None:
             commit = state.get(DATA_COMMITS, erasure_key(name, data.head.content))
             at = commit.at if commit is not None else 0
@@ -83,11 +98,11 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
 def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState, now: Instant) -> Impact:
     """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted.
 
-    Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in are counted, too.
+    Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in when it opened are
+    counted, too.
     """
-    opened = incident.reopened_at or incident.opened_at
     made = is_elsewhere(model)
-    since = _made_since(monitor.slabs, opened, alert.finding) if made and alert is not None else opened
+    since = incident.made_since or made_since(model, incident, alert, monitor) or incident.reopened_at or incident.opened_at
     until = incident.mitigated_at or now
     traffic = within(monitor.slabs, since, until)
     delay = int(label_delay(model))
@@ -105,11 +120,15 @@ def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monit
     )
 
 
-def _made_since(slabs: Sequence[Slab], opened: Instant, finding: Finding) -> Instant:
-    """When the oldest of the newest predictions before `opened` was made that an alert was found in; at least the minute of the newest one."""
-    wanted = finding.n * (WINDOWS if finding.failure in _BY_WINDOWS else 1)
-    since = opened
-    for slab in reversed(slabs):
+def made_since(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState) -> Instant:
+    """When the oldest of the newest predictions was made that the alert of an incident was found in, at least the minute of the newest one before it
+    opened; 0 for what no alert is about, and for a model that is not served elsewhere.
+    """
+    if alert is None or not is_elsewhere(model):
+        return 0
+    wanted = alert.finding.n * (WINDOWS if alert.finding.failure in _BY_WINDOWS else 1)
+    since = opened = incident.opened_at
+    for slab in reversed(monitor.slabs):
         if wanted <= 0:
             break
         if slab.n and slab.start * MINUTE <= opened:

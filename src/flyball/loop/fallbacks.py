@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flyball.clock import Instant
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.model import Model
 from flyball.loop.proposals import settle
 from flyball.loop.releases import Folds, with_route
@@ -13,6 +14,7 @@ from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.fallbacks import FALLBACKS, FallbackBegan, FallbackEnded
 from flyball.records.incidents import INCIDENTS, IncidentState
 from flyball.records.serving import ROUTES
+from flyball.records.versions import MODELS
 
 
 class BeginFallback(Record, frozen=True):
@@ -44,8 +46,14 @@ def decide_begin(
     if incident.state not in (IncidentState.OPEN, IncidentState.MITIGATING):
         why = "a fallback answers as long as something is wrong"
         return Refusal(code="conflict", what=f"{incident.incident} is {incident.state.value}", why=why)
+    if is_elsewhere(model):
+        why = "flyball routes nothing of it"
+        fix = f"{incident.owner or model.owner or 'whoever serves it'} lets something else answer there; it ends here when that is seen"
+        return Refusal(code="refused", what=f"{model.name} is served elsewhere", why=why, fix=fix)
     if model.fallback is None:
-        fix = f"flyball rollback {model.name}; or declare fallback= and flyball apply"
+        row = state.get(MODELS, model.name)
+        back = f"flyball rollback {model.name}; or " if row is not None and row.former else ""
+        fix = f"{back}declare fallback= and flyball apply"
         return Refusal(code="refused", what=f"{model.name} declares no fallback=", why="there is nothing to answer instead", fix=fix)
     if state.get(ROUTES, model.name) is None:
         return Refusal(code="refused", what=f"nothing of {model.name} is served", fix=f"flyball release {model.name}@VERSION")

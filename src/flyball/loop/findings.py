@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import msgspec
 
@@ -15,7 +15,7 @@ from flyball.incidents import causes, persons
 from flyball.incidents import rules as incidents
 from flyball.incidents.messages import ACKNOWLEDGED, acknowledged_by
 from flyball.ledger.bounds import clipped
-from flyball.loop.causes import causes_of, impact_of
+from flyball.loop.causes import causes_of, impact_of, made_since
 from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
@@ -91,8 +91,8 @@ def decide_report(
     heard = heard_of(then, model.name, alerts_of(then, model.name).values(), now)
     reaction = incidents.react(heard, incidents_of(then, model.name), model, now, new_id)
     then = after(then, reaction, folds, now)
-    events: list[Event] = [*moved, *(_with_causes(then, event, model, monitor) for event in reaction)]
-    opened = {event.incident for event in reaction if isinstance(event, IncidentOpened)}
+    events: list[Event] = [*moved, *(_as_known(then, event, model, monitor) for event in reaction)]
+    opened = {event.incident for event in reaction if isinstance(event, IncidentOpened) or _is_again(event)}
     for row in incidents_of(then, model.name):
         if row.state == IncidentState.CLOSED:
             continue
@@ -110,12 +110,23 @@ def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant)
     return [row for row in alerts if not is_muted(muted, row.monitor)]
 
 
-def _with_causes(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
-    """An incident opens with its likely causes."""
-    row = then.get(INCIDENTS, event.incident) if isinstance(event, IncidentOpened) else None
-    if row is None or not isinstance(event, IncidentOpened):
+def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
+    """An incident opens, and opens again, with its likely causes. The moment from which its predictions are counted is that of the first time."""
+    if not isinstance(event, IncidentOpened) and not _is_again(event):
         return event
-    return msgspec.structs.replace(event, causes=causes_of(then, model, row, alerts_of(then, model.name).values(), monitor))
+    row = then.get(INCIDENTS, event.incident)
+    assert row is not None, f"{event.incident} is open"
+    alerts = alerts_of(then, model.name)
+    likely = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
+    if isinstance(event, IncidentNoted):
+        return msgspec.structs.replace(event, causes=likely)
+    since = made_since(model, row, alerts.get(row.alert), monitor) if monitor is not None else 0
+    return msgspec.structs.replace(event, causes=likely, made_since=since)
+
+
+def _is_again(event: Event) -> TypeGuard[IncidentNoted]:
+    """Whether this says what is known of an incident that opens again."""
+    return isinstance(event, IncidentNoted) and bool(event.cause) and not event.note
 
 
 def _causes_anew(then: State, row: IncidentRow, model: Model, monitor: MonitorState | None) -> list[Event]:

@@ -148,7 +148,7 @@ def _text(event: Event) -> str:
     match event:
         case IncidentNoted():
             likely = f"likely cause: {event.causes[0].what}" if event.causes else ""
-            return f"incident    {event.incident}: {event.note or likely}"
+            return f"incident    {event.incident}: {event.note or likely or event.cause}"
         case IncidentReviewed():
             return f"reviewed    {event.incident}: {event.review.what}"
         case DataStale():

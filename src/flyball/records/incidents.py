@@ -68,7 +68,8 @@ class Review(Record, frozen=True):
 class IncidentOpened(Event, frozen=True, tag="incident.opened"):
     """Something is wrong in production. `cause` names the column and value where that is known. Without a `model` it is the project's.
 
-    `request` is the id of the prediction that a complaint is about.
+    `request` is the id of the prediction that a complaint is about. `made_since` is, of a model that is served elsewhere, when the oldest prediction was
+    made that it was found in (0: not known); its impact is counted from there.
     """
 
     incident: str
@@ -82,6 +83,7 @@ class IncidentOpened(Event, frozen=True, tag="incident.opened"):
     rollout: str = ""
     request: str = ""
     causes: tuple[Cause, ...] = ()
+    made_since: Instant = 0
 
 
 class IncidentMoved(Event, frozen=True, tag="incident.moved"):
@@ -121,7 +123,9 @@ class IncidentReviewed(Event, frozen=True, tag="incident.reviewed"):
 
 
 class IncidentRow(Record, frozen=True):
-    """An incident as it stands. Clocks are instants by which a thing is due; `capped_at` is when it began to ask for a cap on trainings."""
+    """An incident as it stands. Clocks are instants by which a thing is due; `capped_at` is when it began to ask for a cap on trainings,
+    `made_since` as in IncidentOpened.
+    """
 
     incident: str
     model: str
@@ -150,6 +154,7 @@ class IncidentRow(Record, frozen=True):
     taken_at: Instant = 0
     capped_at: Instant = 0
     request: str = ""
+    made_since: Instant = 0
 
 
 INCIDENTS = Table("incident", IncidentRow)
