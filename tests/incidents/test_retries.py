@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.incidents import retries
-from flyball.incidents.retries import AT_ONCE, LONGEST, REFUSED, RouteState, Tried
+from flyball.incidents.retries import AT_ONCE, LONGEST, REFUSED, SOON, RouteState, Tried
 from flyball.records.deliveries import DeliveryRow
 
 from .test_channels import BASE
@@ -105,6 +105,29 @@ def test_a_route_that_lets_nobody_in_is_tried_slowly_as_a_whole() -> None:
     state = retries.tried(RouteState(), one("barred"), 0.5)
     assert retries.next_of([row(1), row(2)], state, T + REFUSED - 1) == []
     assert shown(retries.next_of([row(1), row(2)], state, T + REFUSED)) == [1, 2]
+
+
+def test_a_process_that_begins_tries_the_oldest_of_a_route_at_once_and_waits_on_where_it_fails() -> None:
+    barred = retries.tried(RouteState(), one("barred"), 0.5)
+    waiting = [row(1), row(2)]
+    assert shown(retries.next_of(waiting, retries.begun(barred, waiting), T)) == [1, 2], "the second goes once the first was taken"
+    again = retries.tried(retries.begun(barred, waiting), one("barred"), 0.5)
+    assert (retries.next_of(waiting, again, T + REFUSED - 1), again.failures, again.since) == ([], 2, T)
+    refused = RouteState()
+    for each in waiting:
+        refused = retries.tried(refused, one("refused", each.said.message), 0.5)
+    assert shown(retries.next_of(waiting, retries.begun(refused, waiting), T)) == [1], "restarts in a loop ask once each"
+    assert retries.begun(refused, []) == refused
+
+
+def test_what_was_refused_is_tried_once_another_message_was_taken_and_once_a_minute_at_most() -> None:
+    refused = retries.tried(RouteState(), one("refused"), 0.5)
+    soon = retries.tried(refused, one("delivered", "msg_2", T + SECOND), 0.5)
+    assert retries.next_of([row(1)], soon, T + SOON - 1) == []
+    assert shown(retries.next_of([row(1)], soon, T + SOON)) == [1]
+    late = retries.tried(refused, one("delivered", "msg_2", T + 5 * SOON), 0.5)
+    assert shown(retries.next_of([row(1)], late, T + 5 * SOON)) == [1]
+    assert retries.attempts(late, "msg_1") == 1
 
 
 def test_nobody_is_woken_for_what_is_past() -> None:

@@ -303,6 +303,26 @@ def test_a_secret_that_is_not_set_is_said_and_found_once_it_is(town, receiver: R
     assert receiver.taken[0].body["routing_key"] == "another"
 
 
+def test_what_waits_is_tried_at_once_when_flyball_starts_anew(town, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = town(pagerduty(receiver))
+    monkeypatch.delenv("KEY")
+    here.opens()
+    here.opens("inc_2")
+    here.tick()
+    monkeypatch.setenv("KEY", "wrong")
+    receiver.status = lambda _: 401
+    for _ in range(3):
+        here.killed()
+        here.tick(later=SECOND)
+        here.tick(later=SECOND)
+    assert len(receiver.got) == 3, "one message at each start, however much waits"
+    receiver.status = lambda _: 202
+    here.killed()
+    here.tick(later=SECOND)
+    assert acts(receiver) == ["trigger", "trigger"]
+    assert here.waiting() == []
+
+
 def test_nobody_is_told_where_no_route_is_declared_and_a_new_route_hears_of_what_is_open(town, receiver: Receiver) -> None:
     here = town("")
     here.opens()

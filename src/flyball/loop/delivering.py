@@ -60,6 +60,8 @@ class Delivering:
         self._memory = memory
         self._chance = chance
         self._states: dict[str, RouteState] = {}
+        self._begun: set[str] = set()
+        """Routes that this process has tried."""
         self._unsaid: list[Sent] = []
         self._told: dict[tuple[str, str], Instant] = {}
         """When what lasts was told again to a route that forgets."""
@@ -74,6 +76,9 @@ class Delivering:
         self._away(ports, ports.outbox, waiting)
         for route in ports.outbox.routes.routes:
             rows = waiting.get(route, [])
+            if route not in self._begun:
+                self._begun.add(route)
+                self._states[route] = retries.begun(self.state(route), rows)
             self._keep(route, retries.kept(self.state(route), rows))
             letters = [*retries.next_of(rows, self.state(route), now), *self._lasting(ports.outbox, state, route, rows, now)]
             if letters:
