@@ -59,7 +59,7 @@ class Town:
 
     def open(self) -> None:
         self.wired: Wired = open_project(self.root, claim=True, clock=self.clock)
-        self.delivering = Delivering(self.wired.ports.memory, lambda: 1.0)
+        self.delivering = Delivering(self.wired.ports.memory, lambda: 1.0, stays=True)
         self.outbox = self.wired.ports.outbox
 
     def killed(self) -> None:
@@ -321,6 +321,17 @@ def test_what_waits_is_tried_at_once_when_flyball_starts_anew(town, receiver: Re
     here.tick(later=SECOND)
     assert acts(receiver) == ["trigger", "trigger"]
     assert here.waiting() == []
+
+
+def test_a_command_that_ends_waits_on_for_what_failed_before_it(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    receiver.status = lambda _: 401
+    here.opens()
+    here.tick()
+    for _ in range(3):
+        here.delivering = Delivering(here.wired.ports.memory)
+        here.tick(later=SECOND)
+    assert len(receiver.got) == 1, "a tick each minute is no start"
 
 
 def test_nobody_is_told_where_no_route_is_declared_and_a_new_route_hears_of_what_is_open(town, receiver: Receiver) -> None:

@@ -132,7 +132,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         ]
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
-        routed = deliveries.told(out, wired, state, now)
+        routed = deliveries.told(out, wired, state, now, up=up)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
