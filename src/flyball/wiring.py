@@ -144,11 +144,11 @@ class Wired:
         age = Span(self.settings.checkpoint_s * 1_000_000)
         return Checkpointing(self.ledger, self.ports.memory, self.anchors(), events=self.settings.checkpoint_events, age=age)
 
-    def delivering(self) -> Delivering:
-        """What brings messages to their routes."""
+    def delivering(self, *, stays: bool = False) -> Delivering:
+        """What brings messages to their routes; `stays`: in a process that goes on."""
         from flyball.loop.delivering import Delivering
 
-        return Delivering(self.ports.memory)
+        return Delivering(self.ports.memory, stays=stays)
 
     @cached_property
     def graphs(self) -> Graphs:

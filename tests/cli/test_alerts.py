@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flyball.cli import common
 from flyball.clock import Span
 from flyball.records.base import Event, Record
 from flyball.records.deliveries import AlertDelivered, AlertQueued, AlertUndelivered
@@ -57,6 +58,22 @@ def test_a_project_without_a_route_is_told_once_that_nobody_is_told(flyball, new
     assert "nobody is told" not in flyball("check", new).out
     assert "nobody is told" not in flyball("status", "--project", new).out
     assert flyball("status", "--project", new, "--json").document["routes"] == ["desk"]
+
+
+def test_a_route_that_the_flyball_that_is_up_has_not_read_is_told_with_what_to_do(flyball, new: Path, monkeypatch) -> None:
+    flyball("apply", "--project", new)
+    wired = open_project(new, claim=True)
+    wired.delivering(stays=True).step(wired.ports, wired.ports.clock.now())
+    wired.close()
+    monkeypatch.setattr(common, "is_up", lambda _wired: True)
+    assert "start flyball anew" not in flyball("status", "--project", new).out
+    routed(new)
+    said = " ".join(flyball("status", "--project", new).out.split())
+    assert "default and link (changed), desk (added) in flyball.toml since flyball was started" in said
+    assert "→ start flyball anew" in said
+    assert flyball("status", "--project", new, "--json").document["routes_unread"] == ["default and link (changed)", "desk (added)"]
+    monkeypatch.setattr(common, "is_up", lambda _wired: False)
+    assert "start flyball anew" not in flyball("status", "--project", new).out
 
 
 def test_a_route_that_is_named_and_not_declared_is_warned_of_and_so_is_a_secret_that_is_not_set(flyball, new: Path, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.incidents import retries
-from flyball.incidents.retries import AT_ONCE, LONGEST, REFUSED, RouteState, Tried
+from flyball.incidents.retries import AT_ONCE, LONGEST, REFUSED, SOON, RouteState, Tried
 from flyball.records.deliveries import DeliveryRow
 
 from .test_channels import BASE
@@ -107,6 +107,29 @@ def test_a_route_that_lets_nobody_in_is_tried_slowly_as_a_whole() -> None:
     assert shown(retries.next_of([row(1), row(2)], state, T + REFUSED)) == [1, 2]
 
 
+def test_a_process_that_begins_tries_the_oldest_of_a_route_at_once_and_waits_on_where_it_fails() -> None:
+    barred = retries.tried(RouteState(), one("barred"), 0.5)
+    waiting = [row(1), row(2)]
+    assert shown(retries.next_of(waiting, retries.begun(barred, waiting), T)) == [1, 2], "the second goes once the first was taken"
+    again = retries.tried(retries.begun(barred, waiting), one("barred"), 0.5)
+    assert (retries.next_of(waiting, again, T + REFUSED - 1), again.failures, again.since) == ([], 2, T)
+    refused = RouteState()
+    for each in waiting:
+        refused = retries.tried(refused, one("refused", each.said.message), 0.5)
+    assert shown(retries.next_of(waiting, retries.begun(refused, waiting), T)) == [1], "restarts in a loop ask once each"
+    assert retries.begun(refused, []) == refused
+
+
+def test_what_was_refused_is_tried_once_another_message_was_taken_and_once_a_minute_at_most() -> None:
+    refused = retries.tried(RouteState(), one("refused"), 0.5)
+    soon = retries.tried(refused, one("delivered", "msg_2", T + SECOND), 0.5)
+    assert retries.next_of([row(1)], soon, T + SOON - 1) == []
+    assert shown(retries.next_of([row(1)], soon, T + SOON)) == [1]
+    late = retries.tried(refused, one("delivered", "msg_2", T + 5 * SOON), 0.5)
+    assert shown(retries.next_of([row(1)], late, T + 5 * SOON)) == [1]
+    assert retries.attempts(late, "msg_1") == 1
+
+
 def test_nobody_is_woken_for_what_is_past() -> None:
     waiting = [row(1), row(2, told="again"), row(3, told="again"), row(4, "inc_2"), row(5, told="mitigated")]
     assert shown(retries.next_of(waiting, RouteState(), T)) == [1, 4, 5]
@@ -114,6 +137,9 @@ def test_nobody_is_woken_for_what_is_past() -> None:
     late = [row(1), row(2, told="again"), row(3, told="overdue")]
     assert shown(retries.next_of(late, RouteState(), T)) == [1, 3]
     assert shown(retries.next_of([*late, row(4, told="mitigated")], RouteState(), T)) == [1, 4]
+    waited = msgspec.structs.replace(row(4, told="mitigated"), queued_at=T + SECOND)
+    assert shown(retries.next_of([row(1), row(2, told="acknowledged"), row(3, "inc_2"), waited], RouteState(), T)) == [3, 4], "it is over"
+    assert shown(retries.next_of([row(1), waited, row(5, told="reopened")], RouteState(), T)) == [4, 5], "it is not over any more"
     after = [msgspec.structs.replace(one, said=msgspec.structs.replace(one.said, act="resolve")) for one in late[2:]]
     assert shown(retries.next_of([*after, msgspec.structs.replace(after[0], seq=4)], RouteState(), T)) == [3, 4], "each clock is told"
 

@@ -59,7 +59,7 @@ class Town:
 
     def open(self) -> None:
         self.wired: Wired = open_project(self.root, claim=True, clock=self.clock)
-        self.delivering = Delivering(self.wired.ports.memory, lambda: 1.0)
+        self.delivering = Delivering(self.wired.ports.memory, lambda: 1.0, stays=True)
         self.outbox = self.wired.ports.outbox
 
     def killed(self) -> None:
@@ -165,20 +165,40 @@ def test_while_a_receiver_is_away_nothing_is_lost_and_it_then_gets_all_in_order_
     here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
     here.tick(later=MINUTE)
     here.moves(IncidentState.MITIGATED, IncidentState.OPEN)
-    here.tick(later=MINUTE)
-    here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
-    here.tick(later=MINUTE)
+    for _ in range(20):
+        here.tick(later=MINUTE)
     undelivered = here.events(AlertUndelivered)
-    assert [each.why for each in undelivered] == ["it cannot be reached: Connection refused"], "once, and not at every try"
+    assert [each.why for each in undelivered] == ["it cannot be reached: Connection refused"] * 2, "once a message, and not at every try"
     assert here.events(AlertDelivered) == []
     receiver.start()
     here.tick(later=LONGEST)
-    assert acts(receiver) == ["trigger", "resolve", "trigger", "resolve"]
+    assert acts(receiver) == ["resolve", "trigger"], "what was over wakes nobody, what began again does"
     delivered = here.events(AlertDelivered)
     assert delivered[0].attempts > 3
     assert delivered[0].ms > 100_000
     here.tick(later=LONGEST)
-    assert len(receiver.taken) == 4
+    assert len(receiver.taken) == 2
+
+
+def test_what_was_over_before_a_receiver_came_back_wakes_nobody_and_is_told_and_on_record(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    receiver.stop()
+    here.opens()
+    here.opens("inc_2")
+    here.tick()
+    here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
+    here.tick(later=MINUTE)
+    assert here.waiting() == ["opened", "opened", "mitigated"]
+    receiver.start()
+    here.tick(later=LONGEST)
+    assert [(got.body["event_action"], got.body["dedup_key"]) for got in receiver.taken] == [("trigger", "inc_2"), ("resolve", "inc_1")]
+    assert here.waiting() == []
+    rows = [row for _, row in here.wired.ledger.state().scan(DELIVERIES, "inc_1/")]
+    assert [(row.said.told, row.state) for row in rows] == [
+        ("opened", DeliveryState.SUPERSEDED),
+        ("mitigated", DeliveryState.DELIVERED),
+    ]
+    assert rows[0].why == "it cannot be reached: Connection refused"
 
 
 def test_a_process_that_is_killed_goes_on_from_the_record(town, receiver: Receiver) -> None:
@@ -301,6 +321,37 @@ def test_a_secret_that_is_not_set_is_said_and_found_once_it_is(town, receiver: R
     monkeypatch.setenv("KEY", "another")
     here.tick(later=REFUSED)
     assert receiver.taken[0].body["routing_key"] == "another"
+
+
+def test_what_waits_is_tried_at_once_when_flyball_starts_anew(town, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = town(pagerduty(receiver))
+    monkeypatch.delenv("KEY")
+    here.opens()
+    here.opens("inc_2")
+    here.tick()
+    monkeypatch.setenv("KEY", "wrong")
+    receiver.status = lambda _: 401
+    for _ in range(3):
+        here.killed()
+        here.tick(later=SECOND)
+        here.tick(later=SECOND)
+    assert len(receiver.got) == 3, "one message at each start, however much waits"
+    receiver.status = lambda _: 202
+    here.killed()
+    here.tick(later=SECOND)
+    assert acts(receiver) == ["trigger", "trigger"]
+    assert here.waiting() == []
+
+
+def test_a_command_that_ends_waits_on_for_what_failed_before_it(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    receiver.status = lambda _: 401
+    here.opens()
+    here.tick()
+    for _ in range(3):
+        here.delivering = Delivering(here.wired.ports.memory)
+        here.tick(later=SECOND)
+    assert len(receiver.got) == 1, "a tick each minute is no start"
 
 
 def test_nobody_is_told_where_no_route_is_declared_and_a_new_route_hears_of_what_is_open(town, receiver: Receiver) -> None:

@@ -194,6 +194,21 @@ def test_a_broken_file_is_left_out_and_said_and_those_beside_it_are_taken(folder
     assert set(folder.ids("answer").values()) == {1}
 
 
+def test_status_says_how_many_more_files_are_wrong_and_what_lists_them(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.read()
+    before = folder.content()
+    for number in range(1, 5):
+        folder.put(str(number), made(number, 30), labelled=False)
+        broken(folder, str(number))
+    folder.put("5", made(5, 30), labelled=False)
+    folder.read(before)
+    assert len(findings(folder)) == 4
+    assert run(["status", "--project", str(folder.root)]) == 0
+    assert "the 2 other files are taken (and 3 more)   → flyball check --data" in capsys.readouterr().out
+    assert run(["data", "list", "--project", str(folder.root)]) == 0
+    assert "(and 3 more)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_file_that_was_taken_and_breaks_and_comes_back_is_taken_once(folder: Folder) -> None:
     folder.read()
     for number, breaks in enumerate((True, False), 1):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import rfc8785
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from flyball.errors import Corrupt
+from flyball.errors import BadInput, Corrupt
 from flyball.records import codec
 from flyball.records.evaluation import Packaging, Report
 from flyball.training import artifact, onnx_form, packaging
@@ -24,7 +27,7 @@ LOOP = """
 import flyball as fb
 import numpy as np
 import polars as pl
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -98,6 +101,45 @@ def test_the_same_run_gives_the_same_artifact_and_the_graph_says_nothing_of_what
     rows = artifact.load(performed.result.artifact, own.blobs, own.root / "s").golden.drop(artifact.VALUE, artifact.SCORE)
     plain = artifact.pack(performed.predictor, rows, own.blobs, code=manifest.code, declaration=manifest.declaration, file=manifest.file)
     assert artifact.fit_digest(plain, own.blobs) == performed.result.fit_digest
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("estimator", "takes"),
+    [
+        ("GradientBoostingClassifier(n_estimators=20)", ()),
+        ("HistGradientBoostingClassifier(max_iter=20)", (0, 1)),
+        ("make_pipeline(StandardScaler(), LogisticRegression())", ()),
+    ],
+)
+def test_a_form_refuses_the_missing_values_that_its_estimator_refuses(project, tmp_path: Path, estimator: str, takes: tuple[int, ...]):
+    performed, _, own = made_as_onnx(project, estimator)
+    loaded = artifact.load(performed.result.artifact, own.blobs, tmp_path / "scratch")
+    assert isinstance(loaded.fitted, onnx_form.OnnxEstimator)
+    rows = loaded.background.head(3).cast(pl.Float64)
+    for place, name in enumerate(rows.columns):
+        missing = rows.with_columns(pl.lit(None, pl.Float64).alias(name))
+        if place in takes:
+            assert (loaded.predict(missing).value == performed.predictor.predict(missing).value).all()
+            continue
+        for one in (loaded, performed.predictor):
+            with pytest.raises(BadInput, match="NaN"):
+                one.predict(missing)
+    with pytest.raises(BadInput, match="infinity") if 1 not in takes else contextlib.nullcontext():
+        loaded.predict(rows.with_columns(pl.lit(float("inf")).alias(rows.columns[1])))
+
+
+@needs_onnx
+def test_a_form_refuses_by_column() -> None:
+    X = np.random.default_rng(0).random((200, 2))
+    fitted = HistGradientBoostingClassifier(max_iter=5).fit(X, (X[:, 0] > 0.5).astype(int))
+    graph = onnx_form.refusing(onnx_form.graph_of(fitted, 2), {"nan": [1], "inf": [0]})
+    form = onnx_form.OnnxEstimator(graph, (0, 1))
+    assert form.predict([[np.nan, 0.2], [0.3, np.inf]]).shape == (2,)
+    with pytest.raises(ValueError, match="NaN"):
+        form.predict([[0.1, 0.2], [0.1, np.nan]])
+    with pytest.raises(ValueError, match="infinity"):
+        form.predict([[-np.inf, 0.2]])
 
 
 @needs_onnx

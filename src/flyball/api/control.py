@@ -50,7 +50,7 @@ class Control:
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
         self._gauges = GaugesFile(wired.layout.gauges, wired.settings.cpu_watts)
-        self._delivering = wired.delivering()
+        self._delivering = wired.delivering(stays=True)
         self._outside = wired.elsewhere()
         self._estimating = wired.estimating()
         self._outcomes = wired.outcomes()

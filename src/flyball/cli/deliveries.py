@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flyball.cli import common
 from flyball.cli.output import Output, ago, dated, one_line, roughly
 from flyball.clock import Instant, rfc3339
-from flyball.loop.delivering import state_of, told_of, waiting_of
+from flyball.declare.routes import Routes
+from flyball.loop.delivering import news_of, state_of, told_of, waiting_of
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.deliveries import DeliveryRow, DeliveryState
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from flyball.wiring import Wired
 
 
-def told(out: Output, wired: Wired, state: State, now: Instant) -> dict[str, Any]:
-    """Write what waits for its route and since when, and what is muted; the same for the document."""
-    routes = wired.ports.outbox.routes.routes if wired.ports.outbox is not None else {}
+def told(out: Output, wired: Wired, state: State, now: Instant, *, up: bool) -> dict[str, Any]:
+    """Write what waits for its route and since when, which routes the flyball that is up does not know as they are declared, and what is muted; the same
+    for the document.
+    """
+    declared = wired.ports.outbox.routes if wired.ports.outbox is not None else Routes()
+    routes = declared.routes
     failing = []
     for route, rows in waiting_of(state).items():
         own = [row for row in rows if common.may_see(wired, row.said.model)]
@@ -28,11 +32,17 @@ def told(out: Output, wired: Wired, state: State, now: Instant) -> dict[str, Any
             failing.append(_failing(out, wired, route, own, now, declared=route in routes))
     if not routes and state.scan(DECLARATIONS):
         out.line("routes    none are declared: nobody is told of incidents (docs/alerts.md)")
+    news = news_of(wired.ports.memory, declared) if up else []
+    if news:
+        out.line(
+            f"{out.paint('routes', 'unsure')}    {', '.join(news)} in flyball.toml since flyball was started, which goes on with what it read then   → start flyball anew"
+        )
     mutes = [row for _, row in state.scan(MUTES) if now < row.until and common.may_see(wired, row.model)]
     for row in mutes:
         out.line(mute_text(out, row, now))
     return {
         "routes": list(routes),
+        "routes_unread": news,
         "undelivered": failing,
         "muted": [dated(row) | {"until": rfc3339(row.until), "at": rfc3339(row.at)} for row in mutes],
     }

@@ -26,6 +26,7 @@ from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
+from flyball.loop.telling import first_of
 from flyball.loop.waiting import Waiting, waiting
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
 from flyball.monitoring.labels import labels_seen
@@ -54,6 +55,7 @@ app = common.app()
 _HOUR = Span.parse("1h")
 _BAR = 10
 _FIRING = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+_DATA = "   → flyball check --data"
 _NEXT = {"act": "trains again", "propose": "asks for a training", "record": "would train"}
 """What an alarm leads to, by the model's autonomy."""
 
@@ -130,7 +132,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         ]
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
-        routed = deliveries.told(out, wired, state, now)
+        routed = deliveries.told(out, wired, state, now, up=up)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
@@ -242,12 +244,12 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
         return f"{run.run} {run.state.value}"
     data = state.get(DATASETS, model.data.name)
     if data is not None and data.refused_mark:
-        return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
+        return f"data refused: {first_of(data.violations)}{_DATA}" if data.violations else f"data refused{_DATA}"
     stale = [age for age in ages(state, model) if now - age.as_of > age.freshness]
     if stale:
         oldest = min(stale, key=lambda age: age.as_of)
         return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
-    warned = f"data warns: {data.findings[0].text}" if data is not None and data.findings else ""
+    warned = f"data warns: {first_of([each.text for each in data.findings])}{_DATA}" if data is not None and data.findings else ""
     wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector, price=wired.ports.cpu_price)
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 
@@ -382,7 +384,7 @@ def _wrong(
     for each in waits:
         out.line(waiting_text(out, each))
     for one in broken:
-        out.line(f"{out.paint('broken', 'bad')}    {one.file}: {one.problems[0].splitlines()[0]}   → flyball check")
+        out.line(f"{out.paint('broken', 'bad')}    {one.file}: {first_of(one.problems)}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
     if epochs is not None and epochs.in_force < epochs.desired:
         out.line(f"routes    decided {ago(epochs.desired_at, now)} ago, not in force everywhere yet")

@@ -11,6 +11,7 @@ from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup
+from flyball.loop.telling import first_of
 from flyball.records.codec import plain
 from flyball.records.data import DATASETS, ColumnStats, DatasetRow
 from flyball.records.declarations import DECLARATIONS
@@ -28,9 +29,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a data set")]
 def listed(name: str, row: DatasetRow) -> list[str]:
     """A data set on one line: its version in use, and what is wrong with its source."""
     head = row.head
-    told = f"warns: {row.findings[0].text}" if row.findings else "ok"
+    told = f"warns: {first_of([each.text for each in row.findings])}" if row.findings else "ok"
     good = "stale: nothing new for longer than it may be" if row.stale_since else told
-    wrong = f"refused: {row.violations[0].splitlines()[0]}" if row.violations else good if head else "–"
+    wrong = f"refused: {first_of(row.violations)}" if row.violations else good if head else "–"
     if head is None:
         return [name, "–", "–", "–", wrong]
     return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]

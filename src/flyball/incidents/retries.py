@@ -21,6 +21,9 @@ FIRST, LONGEST = Span.parse("1s"), Span.parse("5m")
 REFUSED = Span.parse("15m")
 """How long is waited after a refusal: only a person can mend it, and what is mended is found by itself."""
 
+SOON = Span.parse("1m")
+"""How long is waited at least after a refusal, whatever else the receiver has taken since."""
+
 _FARTHEST = Span.parse("1d")
 """Nobody is left alone for longer: a clock that was set back holds up nothing."""
 
@@ -103,7 +106,8 @@ def tried(state: RouteState, one: Tried, chance: float) -> RouteState:
     count = state.letters.get(one.message, LetterState()).attempts + 1
     letters = {key: value for key, value in state.letters.items() if key != one.message}
     if one.outcome == "delivered":
-        return RouteState(letters=letters)
+        # who takes one may have been mended, and may take what was refused
+        return RouteState(letters={key: _sooner(value, one.at) for key, value in letters.items()})
     if one.outcome == "refused":
         # it does answer
         return RouteState(letters={**letters, one.message: LetterState(attempts=count, again_at=one.at + REFUSED)})
@@ -118,6 +122,21 @@ def tried(state: RouteState, one: Tried, chance: float) -> RouteState:
     )
 
 
+def _sooner(letter: LetterState, now: Instant) -> LetterState:
+    return msgspec.structs.replace(letter, again_at=min(letter.again_at, max(now, letter.again_at - REFUSED + SOON)))
+
+
+def begun(state: RouteState, waiting: Sequence[DeliveryRow]) -> RouteState:
+    """The route as a process finds it that begins to send: what was wrong may be mended, so the oldest message is tried at once. The others are sent once
+    it was taken; where it is not, it is waited for as long as before. waiting: of this route, oldest first.
+    """
+    oldest = next(iter(_current(waiting)), None)
+    letters = dict(state.letters)
+    if oldest is not None and oldest.said.message in letters:
+        letters[oldest.said.message] = msgspec.structs.replace(letters[oldest.said.message], again_at=0)
+    return msgspec.structs.replace(state, again_at=0, letters=letters)
+
+
 def kept(state: RouteState, waiting: Iterable[DeliveryRow]) -> RouteState:
     """The same without messages that wait no longer."""
     ids = {row.said.message for row in waiting}
@@ -129,8 +148,8 @@ def kept(state: RouteState, waiting: Iterable[DeliveryRow]) -> RouteState:
 def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> list[DeliveryRow]:
     """What is sent next to a route, in order; nothing while it is left alone. waiting: of this route, oldest first.
 
-    That somebody is to be woken again is left out once there is more to say, and that a clock ran out once it is over: they would be woken for what
-    is past.
+    They would be woken for what is past, so these are left out: that somebody is to be woken again, once there is more to say; that a clock ran out, once
+    it is over; and what still waits from before it was over (what is told only with its end is told all the same).
     """
     if now < state.again_at <= now + _FARTHEST:
         return []
@@ -141,11 +160,15 @@ def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> 
 def _current(waiting: Sequence[DeliveryRow]) -> list[DeliveryRow]:
     """Without what is past."""
     last = {row.said.thread: row.seq for row in waiting}
-    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
+    over = {row.said.thread: row for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
 
     def is_past(row: DeliveryRow) -> bool:
-        again, late = row.said.told == "again", row.said.told == "overdue"
-        return (again and row.seq < last[row.said.thread]) or (late and row.seq < over.get(row.said.thread, 0))
+        again, late, end = row.said.told == "again", row.said.told == "overdue", over.get(row.said.thread)
+        if again and row.seq < last[row.said.thread]:
+            return True
+        if end is None or row.seq >= end.seq:
+            return False
+        return late or (row.said.act != "resolve" and row.queued_at < end.queued_at)
 
     return [row for row in waiting if not is_past(row)]
 

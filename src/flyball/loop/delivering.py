@@ -6,6 +6,7 @@ with the same id. How often a route has failed is operational: lost, it is only 
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
+from flyball.declare.routes import Routes
 from flyball.incidents import retries
 from flyball.incidents.channels.alertmanager import EVERY
 from flyball.incidents.retries import RouteState, Tried
@@ -21,7 +23,7 @@ from flyball.loop.ports import Memory, Outbox, Ports
 from flyball.loop.queueing import NoteSent, Sent, Tell, decide_note_sent, decide_tell, decide_tell_project
 from flyball.loop.together import Peer
 from flyball.records import codec
-from flyball.records.base import State
+from flyball.records.base import Record, State
 from flyball.records.deliveries import DELIVERIES, LIVE, OUTBOX, DeliveryRow
 
 ACTOR = "loop"
@@ -29,7 +31,9 @@ ACTOR = "loop"
 KEEPS: Mapping[str, Span] = {"alertmanager": EVERY}
 """Kinds of routes that forget what is not told again, and how often it is."""
 
-_STATE = "deliveries/"
+TOGETHER = "default and link"
+
+_STATE, _KNOWN = "deliveries/", "routes"
 
 
 def tell(ports: Ports, model: Model, peers: Sequence[Peer] = ()) -> None:
@@ -53,13 +57,25 @@ def tell_project(ports: Ports) -> None:
         ports.ledger.execute(command, decide)
 
 
-class Delivering:
-    """Keeps what each route is given next. `chance` gives numbers of 0..1."""
+class Known(Record, frozen=True):
+    """The routes that the process knows which tells people: by name a mark of what is declared, `TOGETHER` for what is said of all together."""
 
-    def __init__(self, memory: Memory, chance: Callable[[], float] = random.random) -> None:
+    marks: dict[str, str]
+
+
+class Delivering:
+    """Keeps what each route is given next. `chance` gives numbers of 0..1; `stays`: the process goes on, so that its start says that somebody may have
+    mended something, and the routes that it knows are those that count.
+    """
+
+    def __init__(self, memory: Memory, chance: Callable[[], float] = random.random, *, stays: bool = False) -> None:
         self._memory = memory
         self._chance = chance
+        self._stays = stays
+        self._known = False
         self._states: dict[str, RouteState] = {}
+        self._begun: set[str] = set()
+        """Routes that are no more left alone for what failed before this process."""
         self._unsaid: list[Sent] = []
         self._told: dict[tuple[str, str], Instant] = {}
         """When what lasts was told again to a route that forgets."""
@@ -68,12 +84,18 @@ class Delivering:
         """Record what tries came to, and begin what is due. Raises what the ledger raises: what was not recorded then is by the next step."""
         if ports.outbox is None:
             return
+        if self._stays and not self._known:
+            self._memory.save({_KNOWN: codec.encode(Known(marks=marks_of(ports.outbox.routes)))})
+            self._known = True
         self._note(ports, ports.outbox.ended())
         state = ports.ledger.state()
         waiting = waiting_of(state)
         self._away(ports, ports.outbox, waiting)
         for route in ports.outbox.routes.routes:
             rows = waiting.get(route, [])
+            if self._stays and route not in self._begun:
+                self._begun.add(route)
+                self._states[route] = retries.begun(self.state(route), rows)
             self._keep(route, retries.kept(self.state(route), rows))
             letters = [*retries.next_of(rows, self.state(route), now), *self._lasting(ports.outbox, state, route, rows, now)]
             if letters:
@@ -144,6 +166,28 @@ class Delivering:
         live = [row for _, row in state.scan(LIVE, f"{route}/") if row.said.thread not in newer]
         due = [row for row in live if now - self._told.get((route, row.said.message), row.delivered_at) >= every]
         return due[: retries.AT_ONCE]
+
+
+def marks_of(routes: Routes) -> dict[str, str]:
+    """The marks of routes, as in `Known`."""
+    said: dict[str, object] = {TOGETHER: (routes.default, routes.link), **routes.routes}
+    return {name: hashlib.sha256(msgspec.json.encode(one)).hexdigest()[:16] for name, one in said.items()}
+
+
+def news_of(memory: Memory, routes: Routes) -> list[str]:
+    """What the process that tells people does not know of the routes as flyball.toml has them now, in words; nothing where none has noted what it knows."""
+    raw = memory.load(_KNOWN)
+    try:
+        known = codec.decode(raw, Known).marks if raw else None
+    except msgspec.DecodeError:
+        known = None
+    now = marks_of(routes)
+    if known is None or known == now:
+        return []
+    changed = {
+        name: "changed" if name in known and name in now else "added" if name in now else "taken out" for name in known.keys() | now.keys()
+    }
+    return [f"{name} ({what})" for name, what in sorted(changed.items()) if known.get(name) != now.get(name)]
 
 
 def waiting_of(state: State) -> dict[str, list[DeliveryRow]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from flyball.clock import to_second
@@ -47,13 +48,13 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
         case DeclarationApplied():
             return "plain", f"declared    {event.model}  version {event.version_digest[7:15]}  policy {event.policy_digest[7:15]}"
         case DeclarationRefused():
-            return "bad", f"broken      {_first(event.problems) or event.file}   → flyball check"
+            return "bad", f"broken      {first_of(event.problems) or event.file}   → flyball check"
         case DeclarationHealed():
             return "good", f"mended      {event.file}: nothing in it is broken any more"
         case DataRefused():
-            return "bad", f"refused     data {event.name}: {_first(event.violations)}   → flyball check --data"
+            return "bad", f"refused     data {event.name}: {first_of(event.violations)}   → flyball check --data"
         case DataCommitted() if event.findings:
-            warned = _first(tuple(found.text for found in event.findings))
+            warned = first_of(tuple(found.text for found in event.findings))
             return "bad", f"data        {event.version.name}@{event.version.version} warns: {warned}"
         case DataCommitted() if not event.version.parents:
             return "plain", f"data        {event.version.name}  {event.version.rows:,} rows, the contract holds"
@@ -61,7 +62,8 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
             return None
 
 
-def _first(texts: tuple[str, ...]) -> str:
+def first_of(texts: Sequence[str]) -> str:
+    """The first of some texts, its first line, and how many more there are; empty where there is none."""
     more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
     return texts[0].splitlines()[0] + more if texts and texts[0] else ""
 
@@ -75,7 +77,7 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
         case RunSucceeded() if event.version:
             return "plain", f"training    {event.run} ended with version {event.version}, which was there before"
         case RunCancelled():
-            return "plain", f"training    {event.run} was cancelled: {_first((event.reason,)) or 'no reason was given'}"
+            return "plain", f"training    {event.run} was cancelled: {first_of((event.reason,)) or 'no reason was given'}"
         case VersionApproved():
             return "good", f"approved    {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
         case VersionDenied():

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +22,9 @@ from flyball.stats.logspace import Floats
 INPUT: Final = "X"
 MAKERS: Final = ("onnx", "skl2onnx")
 """Distributions that decide the bytes of a graph and are not needed to run it."""
+
+REFUSED: Final = "flyball.refused"
+"""The property of a graph that says which columns may hold no NaN ("nan") and which nothing infinite ("inf"), by their places."""
 
 _TREES: Final = ("sklearn.ensemble", "sklearn.tree")
 _INSTALL: Final = "pip install 'flyball[onnx]'"
@@ -57,13 +62,24 @@ def graph_of(estimator: Any, features: int) -> bytes:
     return bytes(made.SerializeToString(deterministic=True))
 
 
+def refusing(graph: bytes, refused: Mapping[str, Sequence[int]]) -> bytes:
+    """The same graph, and what its estimator refuses (as in REFUSED): arithmetic alone would answer that too."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    model.metadata_props.add(key=REFUSED, value=json.dumps({kind: list(places) for kind, places in refused.items()}, sort_keys=True))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _holds_trees(estimator: Any) -> bool:
     parts = [estimator, *(step for _, step in getattr(estimator, "steps", ()))]
     return any(type(part).__module__.startswith(_TREES) for part in parts)
 
 
 class OnnxEstimator:
-    """A graph that answers as the estimator that it was made of: arrays in, probabilities (columns as `classes`) or numbers out."""
+    """A graph that answers as the estimator that it was made of: arrays in, probabilities (columns as `classes`) or numbers out. Asking raises ValueError
+    for values that the estimator refuses.
+    """
 
     takes_arrays = True
 
@@ -82,6 +98,8 @@ class OnnxEstimator:
         except Exception as error:  # noqa: BLE001 - its errors have no class of their own in common
             raise Corrupt("a stored ONNX graph cannot be read", why=str(error)[:300], fix="train again") from None
         self._dtype = np.float32 if self._session.get_inputs()[0].type == "tensor(float)" else np.float64
+        refused = json.loads(self._session.get_modelmeta().custom_metadata_map.get(REFUSED, "{}"))
+        self._no_nan, self._no_infinity = list(refused.get("nan", ())), list(refused.get("inf", ()))
         self.classes_ = list(classes)
         if classes:
             self.predict_proba = self._probabilities
@@ -100,5 +118,10 @@ class OnnxEstimator:
         return found
 
     def _run(self, X: npt.ArrayLike) -> Floats:
-        (found,) = self._session.run([self._output], {INPUT: np.asarray(X, dtype=self._dtype)})
+        rows = np.asarray(X, dtype=self._dtype)
+        if np.isnan(rows[:, self._no_nan]).any():
+            raise ValueError("Input X contains NaN, which the estimator that this graph was made of does not take")
+        if np.isinf(rows[:, self._no_infinity]).any():
+            raise ValueError("Input X contains infinity, which the estimator that this graph was made of does not take")
+        (found,) = self._session.run([self._output], {INPUT: rows})
         return np.asarray(found, dtype=np.float64)

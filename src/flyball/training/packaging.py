@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from flyball.errors import FlyballError
+from flyball.errors import BadInput, FlyballError
 from flyball.records.evaluation import Packaging
 from flyball.training import estimators, onnx_form
 from flyball.training.evaluating import Found, Subject
@@ -50,7 +50,7 @@ def choose(released: Predictor, rows: pl.DataFrame, holdout: int, form: str = ""
     compared = rows[max(0, min(holdout, rows.height - LEAST_ROWS)) :].head(MOST_ROWS)
     stored = Predictor(released.model, released.signature, estimators.loads(estimators.dumps(released.fitted)))
     try:
-        data = onnx_form.graph_of(stored.fitted, rows.width)
+        data = onnx_form.refusing(onnx_form.graph_of(stored.fitted, rows.width), _refused(stored, compared))
         graph = Predictor(released.model, released.signature, onnx_form.OnnxEstimator(data, released.signature.classes))
         classes, difference = _difference(stored.predict(compared), graph.predict(compared))
     except FlyballError as error:
@@ -99,6 +99,23 @@ def _why_not(released: Predictor, rows: pl.DataFrame) -> str:
         return f"features that are no numbers: {', '.join(name for name, dtype in rows.schema.items() if not (dtype.is_numeric() or dtype == pl.Boolean))}"
     nodes = _nodes(released.fitted)
     return f"its trees have {nodes:,} nodes, which take seconds to convert" if nodes > MOST_NODES else ""
+
+
+def _refused(stored: Predictor, rows: pl.DataFrame) -> dict[str, list[int]]:
+    """The places of the columns in which the estimator takes no NaN, and nothing infinite: one that takes it everywhere is asked once."""
+    plain = rows.head(1).cast(pl.Float64)
+
+    def refuses(value: float, *names: str) -> bool:
+        try:
+            stored.predict(plain.with_columns(pl.lit(value).alias(name) for name in names))
+        except BadInput:
+            return True
+        return False
+
+    return {
+        kind: [place for place, name in enumerate(rows.columns) if refuses(value, name)] if refuses(value, *rows.columns) else []
+        for kind, value in (("nan", float("nan")), ("inf", float("inf")))
+    }
 
 
 def _nodes(estimator: Any) -> int:
