@@ -137,9 +137,6 @@ def test_nobody_is_woken_for_what_is_past() -> None:
     late = [row(1), row(2, told="again"), row(3, told="overdue")]
     assert shown(retries.next_of(late, RouteState(), T)) == [1, 3]
     assert shown(retries.next_of([*late, row(4, told="mitigated")], RouteState(), T)) == [1, 4]
-    waited = msgspec.structs.replace(row(4, told="mitigated"), queued_at=T + SECOND)
-    assert shown(retries.next_of([row(1), row(2, told="acknowledged"), row(3, "inc_2"), waited], RouteState(), T)) == [3, 4], "it is over"
-    assert shown(retries.next_of([row(1), waited, row(5, told="reopened")], RouteState(), T)) == [4, 5], "it is not over any more"
     after = [msgspec.structs.replace(one, said=msgspec.structs.replace(one.said, act="resolve")) for one in late[2:]]
     assert shown(retries.next_of([*after, msgspec.structs.replace(after[0], seq=4)], RouteState(), T)) == [3, 4], "each clock is told"
 

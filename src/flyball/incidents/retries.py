@@ -148,8 +148,8 @@ def kept(state: RouteState, waiting: Iterable[DeliveryRow]) -> RouteState:
 def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> list[DeliveryRow]:
     """What is sent next to a route, in order; nothing while it is left alone. waiting: of this route, oldest first.
 
-    They would be woken for what is past, so these are left out: that somebody is to be woken again, once there is more to say; that a clock ran out, once
-    it is over; and what still waits from before it was over (what is told only with its end is told all the same).
+    That somebody is to be woken again is left out once there is more to say, and that a clock ran out once it is over: they would be woken for what
+    is past.
     """
     if now < state.again_at <= now + _FARTHEST:
         return []
@@ -160,15 +160,11 @@ def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> 
 def _current(waiting: Sequence[DeliveryRow]) -> list[DeliveryRow]:
     """Without what is past."""
     last = {row.said.thread: row.seq for row in waiting}
-    over = {row.said.thread: row for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
+    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
 
     def is_past(row: DeliveryRow) -> bool:
-        again, late, end = row.said.told == "again", row.said.told == "overdue", over.get(row.said.thread)
-        if again and row.seq < last[row.said.thread]:
-            return True
-        if end is None or row.seq >= end.seq:
-            return False
-        return late or (row.said.act != "resolve" and row.queued_at < end.queued_at)
+        again, late = row.said.told == "again", row.said.told == "overdue"
+        return (again and row.seq < last[row.said.thread]) or (late and row.seq < over.get(row.said.thread, 0))
 
     return [row for row in waiting if not is_past(row)]
 
