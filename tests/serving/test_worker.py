@@ -171,6 +171,29 @@ def test_an_answer_waits_for_one_row_that_is_explained_and_for_no_more(serve):
     assert rows[3] == [6, None, 0.0, 6.0, [["n", 3, 6.0]]]
 
 
+def test_a_worker_that_ends_before_it_is_woken_is_stopped_all_the_same(tmp_path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "w"))
+    listener.listen()
+    worker = Worker(Slowly(), NoHistory(), listener, -1)
+    thread = threading.Thread(target=worker.run)
+
+    class Slow:
+        """What wakes it, behind the loop in its thread: that has seen it by then, and gone."""
+
+        def send(self, data):
+            thread.start()
+            thread.join(10)
+            return waking.send(data)
+
+        def close(self):
+            waking.close()
+
+    waking, worker._wake = worker._wake, Slow()
+    worker.stop()
+    assert not thread.is_alive()
+
+
 def test_an_explanation_that_fails_is_told_as_such_and_the_next_is_made(serve):
     gateway = serve(Slowly())
     gateway.sendall(explain_question(1, [[None]]) + explain_question(2, [[1]]))

@@ -8,6 +8,7 @@ nobody waits long behind them. Code comes from the version's own snapshot, never
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import selectors
 import signal
@@ -179,7 +180,9 @@ class Worker:
         """Take no new gateways; end when those connected have left, or after 5 s."""
         if self._stop_at is None:
             self._stop_at = time.monotonic() + _DRAIN_S
-            self._wake.send(b"x")
+            # where it runs in another thread it may have seen that, and ended
+            with contextlib.suppress(OSError):
+                self._wake.send(b"x")
 
     def run(self) -> None:
         """Serve until stopped."""
