@@ -22,7 +22,7 @@ test: .venv/ready
 
 soak: .venv/ready
 	@# on the disk; the other tests write to memory where there is room
-	SOAK=1 TMPDIR=$${TMPDIR:-/tmp} $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults/test_random_kills.py tests/faults/test_every_byte.py tests/faults/test_virtual_year.py tests/journeys/test_failure_modes.py tests/journeys/test_slow_failures.py
+	SOAK=1 TMPDIR=$${TMPDIR:-/tmp} $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults/test_random_kills.py tests/faults/test_every_byte.py tests/faults/test_virtual_year.py tests/journeys/test_failure_modes.py tests/journeys/test_slow_failures.py tests/journeys/test_nine_days.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -5,15 +5,10 @@ As in test_failure_modes.py nothing here writes an event or calls a rule. What m
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from flyball.clock import Span
-from flyball.loop.memory import load
-from flyball.monitoring.volume import volume_findings
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.incidents import INCIDENTS
 from flyball.records.training import RUNS, RunQueued, RunState
@@ -21,73 +16,13 @@ from flyball.records.versions import ChampionChanged
 
 from .bank import Bank
 from .hours import Hours
-from .kit import Project, Up
+from .slow_bank import bank, hours, minutes, passes
+
+__all__ = ["bank", "hours"]
 
 pytestmark = pytest.mark.process
 
-SETTINGS = "[settings]\ntick_ms = 200\ndetector = 0\nestimate = 0\n"
-MONITORS = (
-    'fb.drift(), fb.metric("accuracy").over("6h") >= 0.4, fb.metric("error_rate") <= 0.05, fb.metric("latency_p50").over("20m") <= "400ms"'
-)
-PLAYBOOK = 'playbook=fb.Playbook(latency=["page", "rollback"]),'
 SLOW_S = 0.4
-CHANGE = {
-    'guards=[fb.metric("error_rate") <= fb.champion * 2], ': "",
-    'known_after="1s"': 'known_after="6h"',
-    'window="60s", holdout="10s"': 'window="2d", holdout="4h"',
-    'every="30d", cooldown="10s"': 'when=[fb.metric("accuracy").over("12h") < 0.62], every="300d", cooldown="5h"',
-}
-
-minutes = pytest.mark.skipif(not os.environ.get("SOAK"), reason="it takes minutes: make soak runs it")
-
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
-    folder = tmp_path_factory.mktemp("slow")
-    (folder / "bank").mkdir()
-    hours, project, running = Hours(folder / "hours"), Project(folder / "bank"), list[Up]()
-    project.write("flyball.toml", SETTINGS)
-
-    def start() -> Up:
-        running.append(Up(project, gateways=1, env=hours.env))
-        return running[-1].ready()
-
-    try:
-        with Bank(
-            project,
-            start,
-            monitors=MONITORS,
-            more=PLAYBOOK,
-            freshness="3d",
-            callers=4,
-            rows_a_request=20,
-            pause_s=0.15,
-            change=CHANGE,
-            hours=hours,
-            a_second=100 / 3600,
-        ) as bank:
-            yield bank
-    finally:
-        hours.stop()
-        for up in running:
-            up.stop()
-
-
-@pytest.fixture
-def hours(bank: Bank) -> Iterator[Hours]:
-    """Time goes as it does, until a test says otherwise; nothing is wrong before, and nothing after."""
-    assert bank.hours is not None
-    bank.calm()
-    yield bank.hours
-    bank.hours.run("0s")
-
-
-def passes(bank: Bank, hours: Hours, span: str, leap: str) -> None:
-    """So much time goes by there."""
-    until = hours.now() + Span.parse(span).seconds
-    hours.run(leap)
-    bank.wait(lambda: hours.now() >= until, "time does not pass")
-    hours.run("0s")
 
 
 def renamed(row: dict[str, Any]) -> dict[str, Any]:
@@ -110,21 +45,6 @@ def test_a_bank_that_nobody_breaks_has_no_incident_in_a_day(bank: Bank, hours: H
     assert bank.share_ok(15) == 1.0
     # nor is it quiet for want of data
     bank.wait(lambda: "all monitors are quiet" in bank.typed("monitor", "credit"), "a monitor lacks data")
-
-
-@minutes
-def test_a_bank_that_nobody_breaks_has_no_incident_in_nine_days(bank: Bank, hours: Hours) -> None:
-    """Until what needs a week has judged as well: windows of a week, and whether requests arrive as they did a week before."""
-    passes(bank, hours, "9d", "1h")
-    bank.quiet()
-    assert bank.share_ok(15) == 1.0
-    bank.wait(lambda: "all monitors are quiet" in bank.typed("monitor", "credit"), "a monitor lacks data")
-    with bank.project.opened() as wired:
-        kept = load(wired.ports.memory)
-    monitor = kept.monitor("credit")
-    assert {trail.column for trail in monitor.trails if trail.pace == "slow" and trail.windows} >= {"amount", "prediction"}
-    arrive = list(volume_findings(monitor.arrivals, int(hours.now() * 1e6), kept.heard))
-    assert [(one.severity, one.standing) for one in arrive] == [("none", "settled")], arrive
 
 
 def test_a_column_that_callers_rename(bank: Bank, hours: Hours) -> None:
