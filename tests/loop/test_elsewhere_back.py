@@ -52,6 +52,8 @@ def come(watched: Watched, rows: list[dict[str, Any]]) -> None:
 
 def test_a_release_whose_every_request_fails_is_left_once_the_former_version_answers_again(watched: Watched) -> None:
     watched.normal()
+    normal = watched.row
+    assert normal is not None
     watched.send(failed(made(9, 100, version="8")[:20]))
     watched.tick()
     assert taken(watched) == ("8", "7")
@@ -61,6 +63,8 @@ def test_a_release_whose_every_request_fails_is_left_once_the_former_version_ans
     come(watched, made(9.8, 200)[:80])
     assert taken(watched) == ("7", "7")
     assert monitor(watched).labels > before, "what its monitors have gathered goes on"
+    assert watched.row is not None
+    assert watched.row.watched_since == normal.watched_since == monitor(watched).released_at
     assert seen(watched) == ["7", "8", "7"]
 
 

@@ -55,6 +55,26 @@ def test_a_release_whose_every_request_fails_is_left_when_the_former_version_ans
     assert told.row.since == START + 90 * MINUTE
 
 
+def test_requests_that_failed_are_answers_of_nobody() -> None:
+    told = Told("8", since=60)
+    told.take(traffic("8", 60), traffic("7", 60, 200, errors=200), *(traffic("8", minute, 9, errors=9) for minute in range(61, 400)))
+    assert (of(told.seen, "8").rows, of(told.seen, "8").last, of(told.seen, "7").rows) == (1, START + 60 * MINUTE, 0)
+    told.take(*(traffic("7", minute, 2, errors=1) for minute in range(100, 190)))
+    assert (of(told.seen, "7").rows, told.taken) == (90, [])
+    told.take(*spread("7", 190, 20, 20))
+    assert told.taken == ["7"], "what the other one failed at later is not in its way"
+
+
+def test_what_spoke_for_a_version_against_the_former_release_does_not_against_the_next() -> None:
+    told = Told("8")
+    told.take(traffic("8", 0), *spread("7", 1, 120, 99))
+    told.row = msgspec.structs.replace(told.row, version="9", since=START + 121 * MINUTE)
+    told.take(traffic("9", 121), *spread("7", 122, 58, 90))
+    assert told.taken == []
+    told.take(*spread("7", 180, 20, 30))
+    assert told.taken == ["7"]
+
+
 @pytest.mark.parametrize(("n", "hours", "comes"), [(99, 2, False), (100, 2, True), (9, 30, False), (10, 30, True), (10, 20, False)])
 def test_it_takes_a_hundred_answers_in_an_hour_or_ten_in_a_day(n: int, hours: int, comes: bool) -> None:
     told = Told("8")
