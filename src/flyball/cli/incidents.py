@@ -98,7 +98,7 @@ def open_(
     with common.opened(project, env) as wired:
         common.must_see(wired, model)
         acting, declared = Acting(what, dry_run, key), lookup.declared(wired.ports, model)
-        about = _known(wired, declared, request.strip()) if request.strip() else None
+        about = _known(wired, declared, request) if request.strip() else None
         command, decide = orders.complain(
             wired.ports,
             declared,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339, to_second
+from flyball.errors import escaped
 from flyball.incidents.impact import words
 from flyball.incidents.playbook import is_left, mode_of
 from flyball.loop.timeline import FIRST, Timeline
@@ -33,7 +34,7 @@ def shown(
     for name, value in (
         ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
         ("cause", row.cause or "not known"),
-        ("request", f"{row.request}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
+        ("request", f"{escaped(row.request)}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
         ("asked", str(about) if about is not None else ""),
         ("impact", words(counted) if counted is not None else ""),
         ("owner", row.owner),
