@@ -67,8 +67,8 @@ def line(text: str) -> str:
 def escaped(text: str) -> str:
     """Text with every blank that it has, as for an id: what cannot be printed is written out.
 
-    >>> escaped("order  17\\n")
-    'order  17\\\\n'
+    >>> escaped("order  17" + chr(7)) == "order  17" + chr(92) + "x07"
+    True
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 

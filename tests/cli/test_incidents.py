@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -84,6 +85,7 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
     assert "mitigated" in flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
     form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
     assert flyball("incidents", "review", incident, *form, *at).code == 0
+    assert len(re.findall(r"(mitigate|review) +done after \d+ [smh]\n", flyball("incidents", "show", incident, *at).out)) == 2
     row = flyball("incidents", "show", incident, *at, "--json").document
     assert (row["about"]["version"], row["about"]["value"]) == ("demand@1.0.0", 42.5)
     exported = flyball("incidents", "review", incident, "--export", *at).out

@@ -120,7 +120,9 @@ def test_an_error_says_nothing_of_a_value_that_is_not_shown(tmp_path: Path, mode
 @pytest.mark.parametrize("id_", ["order  17", " order 17", "order\t17", "order\u200b17", "order\x1b[2J", "bestellung-ü"])
 def test_an_id_is_found_as_it_is_whatever_letters_it_has(tmp_path: Path, model: Model, id_: str) -> None:
     writer = wal.Writer(tmp_path, "g0", reserve_bytes=0)
-    assert writer.append([writer.declare("risk@7", ["amount"]), wal.frame("answer", id_, version="risk@7", rows=1, packed_input=pack([[1.0]]))])
+    assert writer.append(
+        [writer.declare("risk@7", ["amount"]), wal.frame("answer", id_, version="risk@7", rows=1, packed_input=pack([[1.0]]))]
+    )
     writer.close()
     order, _ = complain(
         SimpleNamespace(clock=SimpleNamespace(new_id=str)),  # type: ignore[arg-type]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from flyball.clock import Instant, Span
 from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay

@@ -97,7 +97,9 @@ class Answers:
         """The newest answer of a model to a request, or to a row of one, by its id. until: it was in the log by then. Raises BadInput, Unavailable, Corrupt."""
         half = next((letter for letter in request if "\ud800" <= letter <= "\udfff"), "")
         if half:
-            raise BadInput("the id of the request is no text", why=f"{escaped(half)} alone is no character", fix="copy the id from the answer")
+            raise BadInput(
+                "the id of the request is no text", why=f"{escaped(half)} alone is no character", fix="copy the id from the answer"
+            )
         # the rows of a request are called by its id and their place, where they have no ids of their own
         names = tuple(dict.fromkeys((request, request.rpartition("/")[0] or request)))
         forget, looked, since, end = self.forget(), 0, 0, time.monotonic() + LONGEST_S

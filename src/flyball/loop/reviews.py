@@ -121,8 +121,8 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Seq
         lines.append("Nothing was written down.")
     lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
     lines += [f"| {to_second(each.at)} | {_line(each.actor)} | {_line(each.text)} |" for each in told.moments]
-    lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
-    lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
+    lines += [f"\nMore events that are in the record: {told.left_out:,}."] if told.left_out else []
+    lines += [f"\nEvents between the oldest and the newest that were not read: {told.unread:,}."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"
 
 
