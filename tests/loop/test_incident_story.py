@@ -9,6 +9,7 @@ import msgspec
 
 from flyball.clock import Span
 from flyball.incidents.persons import complaint, reviewed
+from flyball.incidents.rules import false_alarm
 from flyball.loop.causes import causes_of
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -190,6 +191,20 @@ def test_a_release_after_a_muted_alert_had_fired_is_no_cause_of_it() -> None:
     story.add(AlertUnmuted(model="m"))
     story.report(found("input_drift", column="x"))
     assert [cause.what for cause in story.row.causes] == ["input drift (x)"]
+
+
+def test_a_release_before_an_alert_that_fires_again_after_a_false_alarm_is_a_likely_cause() -> None:
+    story = Story()
+    drift, nothing = found("input_drift", column="x"), found("input_drift", "none", column="x", standing="insufficient")
+    story.report(drift)
+    story.add(false_alarm(story.row, "a planned migration"))
+    story.report(nothing)
+    story.later(9 * DAY)
+    story.release()
+    story.later(HOUR)
+    story.report(drift)
+    _, again = incidents_of(story.state, "m")
+    assert again.causes[0].what == "version 1.1.0 took over"
 
 
 def test_what_warned_before_an_incident_was_closed_and_is_grave_afterwards_opens_one() -> None:

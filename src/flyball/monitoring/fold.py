@@ -39,11 +39,8 @@ def alert_moved(projection: Projection, recorded: Recorded) -> None:
 
 def _found_at(before: AlertRow | None, now: Instant, event: AlertMoved) -> Instant:
     """As in `AlertRow`."""
-    goes_on = (
-        before is not None and before.found_at and before.episode == event.episode and before.finding.severity == event.finding.severity
-    )
     if event.target == AlertState.FIRING:
-        return before.found_at if before is not None and goes_on else now
+        return now
     return before.found_at if before is not None and event.target in (AlertState.ACKNOWLEDGED, AlertState.STALE) else 0
 
 

@@ -62,8 +62,8 @@ class AlertMoved(Event, frozen=True, tag="alert.moved"):
 
 
 class AlertRow(Record, frozen=True):
-    """An alert as it stands. `since` is when it came into its state; `found_at` when it was first as grave as it is, in the episode that it fires in: before
-    that it may have warned (0: it does not fire). That somebody is on it, or that nothing comes to judge it by, changes nothing of that.
+    """An alert as it stands. `since` is when it came into its state; `found_at` when it fired, or what fired became graver (0: it did not): that somebody is
+    on it, or that nothing comes to judge it by, is no later finding.
     """
 
     key: str
