@@ -150,8 +150,8 @@ def run(arguments: argparse.Namespace) -> Report:
         folder = Path(temporary)
         report_of_drift(folder, report, peers=arguments.peers)
         report.bars.append(Bar.at_least("fold_rows_per_s", folding(report), 500_000, "rows/CPU s"))
-        report.bars.append(Bar.at_most("monitor_us_per_request", streaming.live(folder / "live", report), 3, "CPU µs"))
-        streaming.live(folder / "busier", report, streaming.BUSIER, 120)
+        report.bars.append(Bar.at_most("monitor_us_per_request", streaming.requests(folder / "live", report), 3, "CPU µs"))
+        streaming.fleet(folder / "fleet", report)
         streaming.month(folder / "month", report)
         report.bars.append(Bar.at_most("tick_1000_models_s", looks(folder, report), 1, "CPU s"))
     return report

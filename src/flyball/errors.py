@@ -61,7 +61,16 @@ def plain(text: str) -> str:
 
 def line(text: str) -> str:
     """Text on one line, whatever a person wrote: what cannot be printed is written out."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split()))
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Text with every blank that it has, as for an id: what cannot be printed is written out.
+
+    >>> escaped("order  17" + chr(7)) == "order  17" + chr(92) + "x07"
+    True
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class Stopped(SystemExit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -84,6 +85,7 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
     assert "mitigated" in flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
     form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
     assert flyball("incidents", "review", incident, *form, *at).code == 0
+    assert len(re.findall(r"(mitigate|review) +done after \d+ [smh]\n", flyball("incidents", "show", incident, *at).out)) == 2
     row = flyball("incidents", "show", incident, *at, "--json").document
     assert (row["about"]["version"], row["about"]["value"]) == ("demand@1.0.0", 42.5)
     exported = flyball("incidents", "review", incident, "--export", *at).out
@@ -93,6 +95,22 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
     assert (row["review"]["what"], row["review"]["why"]) == ("a clock was wrong", "nothing looked at it")
     assert [(one["what"], one["owner"]) for one in row["review"]["actions"]] == [("a contract on the clock", "ana")]
     assert row["review"]["impact"].startswith("0 requests, 0 errors"), "what was counted stands in the form"
+
+
+def test_the_id_that_a_complaint_names_is_found_again_and_shown_with_what_cannot_be_printed_written_out(flyball, trained: Path) -> None:
+    at = ("--project", trained)
+    answer_one(trained, "order  17\n\x1b[2J")
+    opened = flyball("incidents", "open", "demand", "--what", "too low", "--request", "order  17\n\x1b[2J", *at, "--json")
+    incident = opened.document["incident"]
+    shown = flyball("incidents", "show", incident, *at).out
+    assert "request   order  17\\n\\x1b[2J\n" in shown
+    assert "→ answered 42.5" in shown
+    assert "\x1b" not in shown
+    document = flyball("incidents", "show", incident, *at, "--json").document
+    assert document["request"] == document["about"]["request"] == "order  17\n\x1b[2J"
+    exported = flyball("incidents", "review", incident, "--export", *at).out
+    assert r"| request | order  17\\n\\x1b\[2J |" in exported
+    assert "→ answered 42.5 |" in exported
 
 
 def test_what_a_person_says_is_on_one_line_and_commands_no_terminal(flyball, trained: Path) -> None:

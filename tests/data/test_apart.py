@@ -15,7 +15,8 @@ from flyball.data.sources.access import access
 from flyball.data.sources.wrong import MOST
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
-from flyball.records.data import DataCommitted, DatasetRow, Finding
+from flyball.loop.telling import line
+from flyball.records.data import DataCommitted, DataRefused, DatasetRow, Finding
 from flyball.store.blobs import LocalBlobs
 
 MADE = Dataset("rows", source="rows/*.parquet", columns={"x": Column(int)})
@@ -66,5 +67,35 @@ def test_however_many_files_are_broken_the_others_are_taken(tmp_path: Path) -> N
         put(tmp_path, f"broken-{place}", None)
     rows, findings = held(refresh(MADE, at, blobs, None), blobs)
     assert rows == [1]
-    assert {(one.rule, one.count, one.of) for one in findings} == {("broken", MOST + 1, MOST + 2)}
-    assert findings[0].text.endswith("it is left out, the other file is taken")
+    (told,) = findings
+    assert (told.rule, told.count, told.of) == ("broken", MOST + 1, MOST + 2)
+    assert told.values == tuple(f"rows/broken-{place}.parquet" for place in (0, 1, 10, 100, 11))
+    assert f"it and {MOST} more are left out, the other file is taken; broken, too: rows/broken-1.parquet, " in told.text
+    assert told.text.endswith(f"rows/broken-11.parquet, and {MOST - 4} more")
+
+
+def test_what_the_contract_warns_of_is_told_beside_many_broken_files_and_what_does_not_fit_is_counted(tmp_path: Path) -> None:
+    blobs, at = LocalBlobs(tmp_path / "blobs"), replace(access(tmp_path), apart=True)
+    names = [f"x{place}" for place in range(30)]
+    (tmp_path / "rows").mkdir()
+    pl.DataFrame({name: [9] for name in names}).write_parquet(tmp_path / "rows" / "whole.parquet")
+    for place in range(25):
+        put(tmp_path, f"broken-{place}", None)
+    warned = Column(int, between=(0, 1), on_breach="warn")
+    for count in (3, 30):
+        made = Dataset("rows", source="rows/*.parquet", columns={name: warned if name in names[:count] else Column(int) for name in names})
+        event = refresh(made, at, blobs, None)
+        assert isinstance(event, DataCommitted), event
+        assert [one.rule for one in event.findings] == ["broken", *["between"] * min(count, 19)]
+        assert event.unlisted == max(count - 19, 0)
+        assert line(event)[1].endswith(f" (and {count} more)")
+
+
+def test_where_all_of_many_files_are_broken_all_of_them_are_counted(tmp_path: Path) -> None:
+    for place in range(MOST + 30):
+        put(tmp_path, f"broken-{place:03}", None)
+    event = refresh(MADE, replace(access(tmp_path), apart=True), LocalBlobs(tmp_path / "blobs"), None)
+    assert isinstance(event, DataRefused)
+    assert len(event.violations) == 21
+    assert event.violations[-1] == f"and {MOST + 10} more"
+    assert f" (and {MOST + 29} more)   → " in line(event)[1]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,13 @@ def _told(life: Life, counted: dict[str, Counter[int]], labels: int) -> Lived:
     return Lived(world, budget, tuple(pages), firing, left, life.fallen, counted, labels, life.callers.told)
 
 
+def lived(world: World, folder: Path) -> Lived:
+    """A life of which nothing is left on the disk."""
+    found = live(world, folder)
+    shutil.rmtree(folder)
+    return found
+
+
 def table(lives: list[Lived]) -> str:
     """What fired and what opened, a line a monitor, then a line a model that was not quiet."""
     years = sum(each.world.days for each in lives) / 365
@@ -134,11 +143,13 @@ def most(budget: float, sure: float) -> int:
 
 @pytest.fixture(scope="module")
 def lives(tmp_path_factory: pytest.TempPathFactory) -> list[Lived]:
-    found = []
-    for world in LIVED:
-        folder = tmp_path_factory.mktemp(world.name)
-        found.append(live(world, folder))
-        shutil.rmtree(folder)
+    folders = [tmp_path_factory.mktemp(world.name) for world in LIVED]
+    if FULL:
+        # a year of fifty models takes more than an hour of one processor
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(lived, LIVED, folders))
+    else:
+        found = list(map(lived, LIVED, folders))
     print(table(found))
     return found
 

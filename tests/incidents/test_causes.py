@@ -163,3 +163,9 @@ def test_where_no_row_can_be_wrong_only_requests_are_counted(found: Quality | No
 
 def test_without_costs_no_money_is_made_up() -> None:
     assert counted(quality(1_000, 100, 200)).money is None
+
+
+def test_one_request_is_told_as_one() -> None:
+    assert words(Impact(since=T, until=T, requests=1, errors=1, labelled=1, wrong=1.0)).startswith(
+        "1 request, 1 error, about 1 of 1 labelled row wrong"
+    )

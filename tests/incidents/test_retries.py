@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flyball.clock import Span
 from flyball.incidents import retries
 from flyball.incidents.retries import AT_ONCE, LONGEST, REFUSED, SOON, RouteState, Tried
+from flyball.records import codec
 from flyball.records.deliveries import DeliveryRow
 
 from .test_channels import BASE
@@ -128,6 +129,23 @@ def test_what_was_refused_is_tried_once_another_message_was_taken_and_once_a_min
     late = retries.tried(refused, one("delivered", "msg_2", T + 5 * SOON), 0.5)
     assert shown(retries.next_of([row(1)], late, T + 5 * SOON)) == [1]
     assert retries.attempts(late, "msg_1") == 1
+
+
+def test_what_was_refused_waits_a_minute_however_many_others_are_taken() -> None:
+    state = retries.tried(RouteState(), one("refused"), 0.5)
+    for second in range(1, 60):
+        state = retries.tried(state, one("delivered", f"other_{second}", T + second * SECOND), 0.5)
+        assert retries.next_of([row(1)], state, T + second * SECOND) == []
+    assert shown(retries.next_of([row(1)], state, T + SOON)) == [1]
+    again = retries.tried(state, one("refused", at=T + SOON), 0.5)
+    again = retries.tried(again, one("delivered", "other", T + SOON + SECOND), 0.5)
+    assert retries.next_due({"risk": [row(1)]}, {"risk": again}, T + SOON) == T + 2 * SOON
+
+
+def test_a_state_that_was_kept_before_it_named_the_refusal_is_read() -> None:
+    kept = codec.decode(b'{"letters": {"msg_1": {"attempts": 3, "again_at": 5}}}', RouteState)
+    assert retries.attempts(kept, "msg_1") == 3
+    assert retries.tried(kept, one("delivered", "msg_2"), 0.5).letters["msg_1"].again_at == 5
 
 
 def test_nobody_is_woken_for_what_is_past() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 import flyball as fb
 from flyball.declare.model import Model
-from flyball.errors import NotFound
+from flyball.errors import BadInput, NotFound
+from flyball.incidents.persons import complaint
 from flyball.loop import complained
 from flyball.loop.complained import About, Answers, known
+from flyball.loop.orders import complain
+from flyball.records.incidents import IncidentNoted, IncidentOpened
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.serving.forget import Left
@@ -87,6 +91,63 @@ def test_a_request_that_was_refused_says_why(log: Answers, model: Model) -> None
     assert str(known(log, model, "four")).endswith("risk  no row  → refused: missing amount")
 
 
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("ValueError: Found unknown categories ['m'] in column 3", "ValueError: …"),
+        ("KeyError: 'income'", "KeyError: …"),
+        ("no answer within the time limit", "no answer within the time limit"),
+        ("bo has no account", "…"),
+        ("nobody called ANA", "…"),
+        ("the sex is m", "…"),
+        ("", ""),
+    ],
+)
+def test_an_error_says_nothing_of_a_value_that_is_not_shown(tmp_path: Path, model: Model, why: str, told: str) -> None:
+    writer = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    rows = [[100.0, "ana", MADE, "f"], [200.0, "bo", None, "m"]]
+    frames = [writer.declare("risk@7", ["amount", "customer", "due", "sex"])]
+    frames.append(wal.frame("answer", "one", version="risk@7", status="error", rows=2, packed_input=pack(rows), marks={"why": why}))
+    frames.append(wal.frame("answer", "bare", version="risk@7", status="error", rows=2, marks={"why": why}))
+    assert writer.append(frames)
+    writer.close()
+    log = Answers(lambda: wal.segments(tmp_path), list, bytes.fromhex)
+    found = known(log, model, "one")
+    assert (found.status, found.why) == ("error", told)
+    assert known(log, model, "bare").why == (told if why.endswith(("3", "'")) or not why else "…"), "nothing says what was sent"
+
+
+@pytest.mark.parametrize("id_", ["order  17", " order 17", "order\t17", "order\u200b17", "order\x1b[2J", "bestellung-ü"])
+def test_an_id_is_found_as_it_is_whatever_letters_it_has(tmp_path: Path, model: Model, id_: str) -> None:
+    writer = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    assert writer.append(
+        [writer.declare("risk@7", ["amount"]), wal.frame("answer", id_, version="risk@7", rows=1, packed_input=pack([[1.0]]))]
+    )
+    writer.close()
+    order, _ = complain(
+        SimpleNamespace(clock=SimpleNamespace(new_id=str)),  # type: ignore[arg-type]
+        model, command="c", actor="user:ana", what="too low", request=id_,
+    )  # fmt: skip
+    opened, *noted = complaint(model, str, what="too low", request=order.request, by="user:ana")
+    assert isinstance(opened, IncidentOpened)
+    files = wal.segments(tmp_path)
+    data = sealer.parquet(wal.read(files[0].path)[0])
+    sealed = SegmentRow(gateway="g0", number=1, wal_sha256="", parquet_sha256="a", rows=1, torn_bytes=0, last=MADE)
+    for log in (Answers(lambda: files, list, bytes.fromhex), Answers(list, lambda: [sealed], lambda _: data)):
+        assert known(log, model, opened.request).row == {"amount": 1.0}
+    assert all(one.note.isprintable() for one in noted if isinstance(one, IncidentNoted))
+
+
+def test_an_id_that_cannot_be_one_is_refused(model: Model) -> None:
+    with pytest.raises(BadInput, match="no text"):
+        known(Answers(list, list, bytes.fromhex), model, "order \udcff")
+    with pytest.raises(BadInput, match="has 201 characters"):
+        complain(SimpleNamespace(), model, command="c", actor="user:ana", what="too low", request="x" * 201)  # type: ignore[arg-type]
+    with pytest.raises(NotFound) as raised:
+        known(Answers(list, list, bytes.fromhex), model, "order\x1b[2J")
+    assert raised.value.what.isprintable()
+
+
 @pytest.mark.parametrize("request_", ["six", "five", "two/2", "order-7"])
 def test_an_id_that_is_not_there_is_told_with_what_was_looked_at_and_what_to_do(log: Answers, model: Model, request_: str) -> None:
     with pytest.raises(NotFound) as raised:
@@ -152,6 +213,17 @@ def test_what_an_incident_is_about_is_not_looked_for_in_what_was_logged_later(fi
     found = opening(rows, held, opened).find(model, "one", MADE + 5)
     assert found.about is not None
     assert opened == ["1", "0"]
+
+
+def test_segments_that_cannot_be_read_are_no_way_around_the_time_that_it_takes(
+    file: wal.SegmentFile, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complained, "LONGEST_S", 0.0)
+    rows, held, opened = segments(file, *range(MADE, MADE + 50))
+    damaged = dict.fromkeys(held, b"no Parquet")
+    with pytest.raises(NotFound, match="risk has answered no request"):
+        known(opening(rows, damaged, opened), model, "nobody")
+    assert len(opened) < 50
 
 
 def test_an_id_that_is_nowhere_does_not_have_the_whole_log_read(

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from flyball.cli.main import run
+from flyball.clock import instant
 from flyball.loop import folder as taking
 from flyball.loop import memory as memories
 from flyball.loop.folder import rows, version_of
@@ -116,15 +117,10 @@ def committed(folder: Folder, before: str) -> None:
         tick(folder.wired.ports.clock.now(), folder.wired.ports)
 
 
-@pytest.mark.parametrize("writes", [0, 1, 20, 10_000])
-def test_what_a_killed_attempt_wrote_is_not_written_again(folder: Folder, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
-    folder.read()
-    before = folder.content()
-    folder.put("0", made(0, 100), labelled=True)
-    folder.put("1", made(1, 300), labelled=True)
-    committed(folder, before)
+def killed(folder: Folder, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    """Begin to take what there is, in writes of seven frames, and die after so many of them."""
     dying = folder.wired.elsewhere().folders
-    with monkeypatch.context() as killed:
+    with monkeypatch.context() as patch:
         left, written = iter(range(writes)), taking._written
 
         def dies(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:
@@ -132,12 +128,22 @@ def test_what_a_killed_attempt_wrote_is_not_written_again(folder: Folder, monkey
                 raise OSError("the process is gone")
             return written(writer, frames, name)
 
-        killed.setattr(taking, "_written", dies)
-        killed.setattr(taking, "FRAMES", 7)
+        patch.setattr(taking, "_written", dies)
+        patch.setattr(taking, "FRAMES", 7)
         dying.step(folder.wired.ports)
         thread = dying._thread
         assert thread is not None
         thread.join()
+
+
+@pytest.mark.parametrize("writes", [0, 1, 20, 10_000])
+def test_what_a_killed_attempt_wrote_is_not_written_again(folder: Folder, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    folder.read()
+    before = folder.content()
+    folder.put("0", made(0, 100), labelled=True)
+    folder.put("1", made(1, 300), labelled=True)
+    committed(folder, before)
+    killed(folder, monkeypatch, writes)
     there = folder.ids("answer").total()
     assert there == {0: 100, 10_000: 400}.get(writes, there)
     assert writes != 20 or 100 < there < 400, "it died on its way"
@@ -202,11 +208,16 @@ def test_status_says_how_many_more_files_are_wrong_and_what_lists_them(folder: F
         broken(folder, str(number))
     folder.put("5", made(5, 30), labelled=False)
     folder.read(before)
-    assert len(findings(folder)) == 4
+    (told,) = findings(folder)
+    others = ", ".join(f"predictions/{number}.parquet" for number in (2, 3, 4))
+    assert told.endswith(f"); it and 3 more are left out, the 2 other files are taken; broken, too: {others}")
     assert run(["status", "--project", str(folder.root)]) == 0
-    assert "the 2 other files are taken (and 3 more)   → flyball check --data" in capsys.readouterr().out
+    assert (
+        f"it and 3 more are left out, the 2 other files are taken; broken, too: {others}   → flyball check --data"
+        in capsys.readouterr().out
+    )
     assert run(["data", "list", "--project", str(folder.root)]) == 0
-    assert "(and 3 more)" in " ".join(capsys.readouterr().out.split())
+    assert "it and 3 more are left out" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_file_that_was_taken_and_breaks_and_comes_back_is_taken_once(folder: Folder) -> None:
@@ -261,6 +272,36 @@ def test_a_file_that_is_moved_away_and_back_is_taken_once(folder: Folder) -> Non
         path.rename(target)
         folder.read(before)
     assert folder.ids("answer").total() == 140
+    assert set(folder.ids("answer").values()) == {1}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["of the first version", "of a later one"])
+def test_what_a_killed_attempt_wrote_of_a_file_that_was_away_meanwhile_is_not_written_again(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    there, away = folder.root / "predictions" / "5.parquet", folder.root / "5.parquet"
+    if first:
+        committed(folder, "")
+        killed(folder, monkeypatch, 0)
+    else:
+        folder.read()
+    before = folder.content()
+    folder.put("5", made(5, 300), labelled=False)
+    folder.again()
+    committed(folder, before)
+    killed(folder, monkeypatch, 20)
+    assert 100 < folder.ids("answer").total() < 400, "it died on its way"
+    for number, (path, target) in enumerate(((there, away), (away, there)), 1):
+        # each is taken by another process, which writes a segment of its own
+        folder.again()
+        before = folder.content()
+        folder.put(str(number), made(number, 20), labelled=False)
+        path.rename(target)
+        committed(folder, before)
+        folder.tick()
+        kept = taking._kept(folder.wired.ports.memory, "legacy-risk")
+        assert (kept.gone, kept.begun) == (instant(made(5, 300)[-1]["time"]), ()), "its rows may be back"
+    assert folder.ids("answer").total() == 440
     assert set(folder.ids("answer").values()) == {1}
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
 
+from flyball.clock import Span
+from flyball.incidents.persons import complaint, reviewed
+from flyball.incidents.rules import false_alarm
+from flyball.loop.causes import causes_of
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.monitoring.alerts import acknowledge
 from flyball.monitoring.slabs import MINUTE, Slab
 from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import Finding
+from flyball.records.alerts import AlertState, Finding
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.evidence import Quality
-from flyball.records.incidents import IncidentNoted, IncidentRow, IncidentState
+from flyball.records.incidents import Cause, IncidentNoted, IncidentOpened, IncidentRow, IncidentState, Review
+from flyball.records.mutes import AlertMuted, AlertUnmuted
 from flyball.records.versions import ChampionChanged
 
 from .test_dead_ends import MODEL, World
 
 BASE = 1_700_000_000_000_000
+HOUR, DAY = Span.parse("1h"), Span.parse("1d")
 
 
 def found(failure: str, severity: str = "alert", **more: Any) -> Finding:
@@ -34,6 +41,7 @@ class Story(World):
     def __init__(self) -> None:
         super().__init__()
         self.clock.advance_to(BASE)
+        self.ids = itertools.count(1)
         self.monitor = MonitorState(model="m", version="1.1.0", m0=0.1)
         for number in ("1.0.0", "1.1.0"):
             self.version(number)
@@ -42,9 +50,22 @@ class Story(World):
     def report(self, *findings: Finding) -> list[Event]:
         report = Report(id="c", actor="loop", model="m", findings=findings)
         now = self.clock.now() + 1_000_000
-        events = list(decide_report(self.state, report, now, model=MODEL, folds=FOLDS, new_id=lambda _: "inc", monitor=self.monitor))
+        events = list(decide_report(self.state, report, now, model=MODEL, folds=FOLDS, new_id=self.new_id, monitor=self.monitor))
         self.add(*events)
         return events
+
+    def new_id(self, kind: str) -> str:
+        return f"{kind}_{next(self.ids)}"
+
+    def later(self, span: int) -> None:
+        self.clock.advance_to(self.clock.now() + span)
+
+    def release(self) -> None:
+        self.add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+
+    def causes(self, row: IncidentRow) -> tuple[Cause, ...]:
+        """The causes of an incident as they are now."""
+        return causes_of(self.state, MODEL, row, alerts_of(self.state, "m").values(), self.monitor)
 
     def commit(self, version: str) -> None:
         """The data set has a new version."""
@@ -111,6 +132,91 @@ def test_that_somebody_is_on_it_makes_no_cause_less_likely() -> None:
     late = found("skew", column="x")
     story.report(drift, late)
     assert [cause for cause in story.row.causes if cause.what != "skew (x)"] == list(known)
+
+
+def test_that_somebody_is_on_one_incident_makes_no_cause_of_another_less_likely() -> None:
+    story = Story()
+    breach = found("schema_change", column="x")
+    story.report(breach)
+    story.later(6 * HOUR)
+    story.add(*complaint(MODEL, story.new_id, what="too low", request="", by="user:ana"))
+    own, other = incidents_of(story.state, "m")
+    known = story.causes(other)
+    assert (known[0].what, known[0].score) == ("schema change (x)", 0.9)
+    story.later(3 * HOUR)
+    taken = acknowledge(alerts_of(story.state, "m")[own.alert])
+    assert taken is not None
+    story.add(taken)
+    assert story.causes(other) == known
+
+
+def test_that_nothing_comes_to_judge_it_by_makes_no_cause_less_likely() -> None:
+    story = Story()
+    story.report(found("errors"), found("schema_change", column="x"))
+    known = story.causes(story.row)
+    story.later(9 * HOUR)
+    story.report(found("errors"), found("schema_change", "none", column="x", standing="insufficient"))
+    assert [row.state for row in alerts_of(story.state, "m").values()] == [AlertState.FIRING, AlertState.STALE]
+    assert story.causes(story.row) == known
+
+
+def test_a_release_that_made_a_warning_grave_is_a_likely_cause() -> None:
+    story = Story()
+    story.report(found("input_drift", "warn", column="x"))
+    story.later(21 * DAY)
+    story.release()
+    story.later(HOUR)
+    story.report(found("input_drift", column="x"))
+    first, *others = story.row.causes
+    assert (first.what, first.score) == ("version 1.1.0 took over", 0.8)
+    assert [(cause.what, cause.since) for cause in others] == [("input drift (x)", story.row.opened_at)], "since it is as grave as it is"
+
+
+def test_a_release_before_a_warning_that_became_grave_weeks_later_is_still_named() -> None:
+    story = Story()
+    story.release()
+    story.report(found("input_drift", "warn", column="x"))
+    story.later(21 * DAY)
+    story.report(found("input_drift", column="x"))
+    assert [cause.what for cause in story.row.causes] == ["input drift (x)", "version 1.1.0 took over"]
+
+
+def test_a_release_after_a_muted_alert_had_fired_is_no_cause_of_it() -> None:
+    story = Story()
+    muted = AlertMuted(model="m", until=BASE + 9 * DAY, reason="the depot moves")
+    story.add(muted)
+    story.report(found("input_drift", column="x"))
+    story.later(HOUR)
+    story.release()
+    story.add(AlertUnmuted(model="m"))
+    story.report(found("input_drift", column="x"))
+    assert [cause.what for cause in story.row.causes] == ["input drift (x)"]
+
+
+def test_a_release_before_an_alert_that_fires_again_after_a_false_alarm_is_a_likely_cause() -> None:
+    story = Story()
+    drift, nothing = found("input_drift", column="x"), found("input_drift", "none", column="x", standing="insufficient")
+    story.report(drift)
+    story.add(false_alarm(story.row, "a planned migration"))
+    story.report(nothing)
+    story.later(9 * DAY)
+    story.release()
+    story.later(HOUR)
+    story.report(drift)
+    _, again = incidents_of(story.state, "m")
+    assert again.causes[0].what == "version 1.1.0 took over"
+
+
+def test_what_warned_before_an_incident_was_closed_and_is_grave_afterwards_opens_one() -> None:
+    story = Story()
+    story.report(found("input_drift", column="x"))
+    story.report(found("input_drift", "none", column="x"))
+    story.report(found("input_drift", "warn", column="x"))
+    story.add(*reviewed(story.row, Review(what="a feed")))
+    story.report(found("input_drift", "warn", column="x"))
+    assert story.row.state == IncidentState.CLOSED
+    events = story.report(found("input_drift", column="x"))
+    assert [event.alert for event in events if isinstance(event, IncidentOpened)] == ["m/input_drift/x"]
 
 
 def test_what_opens_again_says_what_is_found_now() -> None:

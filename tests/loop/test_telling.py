@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyball.loop.telling import line
+from flyball.loop.telling import first_of, line
 from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Finding
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
@@ -26,6 +26,9 @@ WAIVED = (Verdict(check="b ≥ 1", outcome=Outcome.WAIVED), Verdict(check="a ≥
         (DeclarationRefused(file="loop.py", digest="d", problems=("loop.py:3  bad name\n    why  x", "y")), "bad", "loop.py:3  bad name (and 1 more)"),
         (DeclarationHealed(file="loop.py"), "good", "loop.py"),
         (DataRefused(name="rows", source_mark="m", violations=("x: 3 of 9 values are missing",)), "bad", "rows: x: 3 of 9 values are missing"),
+        (DeclarationRefused(file="loop.py", digest="d", problems=("bad name", *["x"] * 7, "and 192 more: flyball check lists them")), "bad", "bad name (and 199 more)"),
+        (DataRefused(name="rows", source_mark="m", violations=(*["x: no"] * 20, "and 1,480 more")), "bad", "rows: x: no (and 1,499 more)"),
+        (DataCommitted(version=VERSION, findings=(NEW, NEW), unlisted=5), "bad", "never there: z (3) (and 6 more)"),
         (DataCommitted(version=VERSION), "plain", "1,200 rows"),
         (DataCommitted(version=VERSION, findings=(NEW,)), "bad", "rows@1.0.0 warns: k: 3 of 9 new rows have a value that was never there: z (3)"),
         (RunQueued(run="r", model="m", trigger="monitor", reason="drift", spec="s"), "plain", "m: drift"),
@@ -46,6 +49,12 @@ def test_an_event_is_one_line_that_says_whose_it_is(event, mood: str, words: str
     assert found == mood
     assert words in text
     assert "\n" not in text
+
+
+def test_what_begins_like_a_number_of_others_and_is_none_is_one() -> None:
+    assert first_of(["a", "and 3 moreover"]) == "a (and 1 more)"
+    assert first_of(["and 3 more"]) == "and 3 more", "there is none before it"
+    assert first_of([]) == ""
 
 
 def test_what_is_no_news_is_not_told() -> None:

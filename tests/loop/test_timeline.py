@@ -87,6 +87,17 @@ def test_an_incident_that_was_over_tells_of_no_alert_of_a_later_one(world: World
     assert "latency: of m/latency/" in "\n".join(moment.text for moment in found.moments)
 
 
+def test_an_incident_that_opened_afterwards_takes_nothing_out_of_the_timeline_of_one_that_was_over(world: World) -> None:
+    world.add(moved("m/latency/"))
+    world.open("ticket")
+    row, _ = told(world)
+    world.add(IncidentMoved(incident="inc", source=row.state, target=IncidentState.CLOSED, why="reviewed"))
+    row, whole = told(world)
+    assert "latency: of m/latency/" in "\n".join(moment.text for moment in whole.moments)
+    world.open("ticket", name="other", mode="latency")
+    assert told(world)[1] == whole
+
+
 def test_around_a_complaint_which_has_no_alert_those_of_other_incidents_are_told(world: World) -> None:
     world.add(moved("m/latency/"))
     world.open("ticket", name="other", mode="latency")

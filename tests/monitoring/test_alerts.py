@@ -114,6 +114,19 @@ def test_every_episode_has_a_number_and_keeps_when_it_began():
     assert (row.episode, row.since) == (2, START + 3 * HOUR)
 
 
+def test_an_alert_keeps_when_it_was_found_as_grave_as_it_is_while_somebody_is_on_it_or_nothing_comes_to_judge_it_by():
+    rows, found = Rows(), []
+    for number, step in enumerate([PENDING, WARN, ALERT, NOTHING, ALERT, WELL, ALERT]):
+        rows.look(step, now=START + number * HOUR)
+        (row,) = rows.rows.values()
+        found.append((row.found_at - START) // HOUR if row.found_at else None)
+    assert found == [None, 1, 2, 2, 4, None, 6]
+    moved = acknowledge(row)
+    FOLDS[AlertMoved](rows, Recorded(1, START + 9 * HOUR, "user:ana", "c", moved))
+    (row,) = rows.rows.values()
+    assert (row.since, row.found_at) == (START + 9 * HOUR, START + 6 * HOUR)
+
+
 def test_what_is_acknowledged_stays_so_until_it_is_well_or_worse():
     rows = Rows()
     rows.look(WARN)

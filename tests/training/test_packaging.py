@@ -10,10 +10,24 @@ import numpy as np
 import polars as pl
 import pytest
 import rfc8785
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.base import is_regressor
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
+import flyball as fb
 from flyball.errors import BadInput, Corrupt
+from flyball.features.fields import signature
 from flyball.records import codec
 from flyball.records.evaluation import Packaging, Report
 from flyball.training import artifact, onnx_form, packaging
@@ -127,6 +141,163 @@ def test_a_form_refuses_the_missing_values_that_its_estimator_refuses(project, t
                 one.predict(missing)
     with pytest.raises(BadInput, match="infinity") if 1 not in takes else contextlib.nullcontext():
         loaded.predict(rows.with_columns(pl.lit(float("inf")).alias(rows.columns[1])))
+
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    """Declares that a frame is asked for; nothing is fitted by it."""
+
+
+RANDOM = np.random.default_rng(0)
+ROWS = pl.DataFrame({name: RANDOM.normal(size=3_000) for name in ("income", "debt", "age")})
+SCORE = ROWS["income"] + ROWS["debt"] ** 2 + 0.3 * RANDOM.normal(size=3_000)
+
+
+def chosen(estimator, monkeypatch, rows: pl.DataFrame = ROWS, **income) -> tuple[packaging.Packed, Predictor, Predictor | None]:
+    """What is chosen where every form is fast enough, and the estimator and its graph as they are asked. `income`: how its column is declared."""
+    monkeypatch.setattr(packaging, "CLEARLY", math.inf)
+    numbers = is_regressor(estimator)
+    label = fb.column(float if numbers else int, one_of=None if numbers else (0, 1), known_after="1d")
+    columns = {"income": fb.column(float, **income), "debt": fb.column(float), "age": fb.column(float), "y": label}
+    data = fb.Dataset("d", source="data/*.parquet", time="at", columns=columns)
+    train = fb.Train(fit, window="30d", holdout="7d")
+    model = fb.Model("m", task="regression" if numbers else "binary", data=data, label="y", framing=fb.Framing("t"), train=train)
+    y = SCORE if numbers else (SCORE > 0.7).cast(pl.Int64)
+    classes = () if numbers else (0, 1)
+    own = Predictor(model, signature(model, classes), estimator.fit(rows[:2_000], y[:2_000]))
+    packed = packaging.choose(own, rows, 2_000)
+    graph = onnx_form.OnnxEstimator(packed.graph, classes) if packed.graph else None
+    return packed, own, graph and Predictor(model, own.signature, graph)
+
+
+FORESTS = (
+    RandomForestClassifier(11, max_depth=5, random_state=0),
+    ExtraTreesClassifier(11, max_depth=5, random_state=0),
+    BaggingClassifier(DecisionTreeClassifier(max_depth=5), 5, random_state=0),
+    DecisionTreeClassifier(max_depth=5, random_state=0),
+    RandomForestRegressor(11, max_depth=5, random_state=0),
+)
+
+
+@needs_onnx
+@pytest.mark.parametrize("trained_with", [0, 300], ids=["never", "trained with"])
+@pytest.mark.parametrize("estimator", FORESTS, ids=lambda each: type(each).__name__)
+def test_a_form_that_answers_missing_values_otherwise_is_not_served_though_no_compared_row_misses_any(estimator, trained_with, monkeypatch):
+    income = pl.Series([None] * trained_with, dtype=pl.Float64).extend(ROWS["income"][trained_with:])
+    packed, _, _ = chosen(estimator, monkeypatch, ROWS.with_columns(income.alias("income")), nulls="10%")
+    assert packed.graph is None
+    assert packed.told.served == "skops"
+    assert packed.told.why.startswith("its ONNX form answers otherwise where values are missing: ")
+    assert packed.told.difference > packaging.TOLERANCE
+
+
+@needs_onnx
+@pytest.mark.parametrize("estimator", FORESTS, ids=lambda each: type(each).__name__)
+def test_where_no_value_may_be_missing_it_is_served_and_refuses_them(estimator, monkeypatch):
+    packed, own, graph = chosen(estimator, monkeypatch)
+    assert packed.told.served == "onnx", packed.told.why
+    rows = ROWS.tail(5)
+    assert np.allclose(graph.predict(rows).value, own.predict(rows).value, rtol=1e-5)
+    for name in rows.columns:
+        with pytest.raises(BadInput, match="NaN"):
+            graph.predict(rows.with_columns(pl.lit(None, pl.Float64).alias(name)))
+
+
+@needs_onnx
+@pytest.mark.parametrize("income", [{"on_request": "mark"}, {"on_breach": "warn"}, {"nulls": "1%"}], ids=str)
+def test_a_column_may_be_missing_where_a_request_or_the_data_may_lack_it(income, monkeypatch):
+    assert chosen(FORESTS[0], monkeypatch, **income)[0].told.served == "skops"
+    assert chosen(FORESTS[0], monkeypatch, on_request="impute")[0].told.served == "onnx", "the model is asked with the usual value"
+
+
+@needs_onnx
+def test_where_nothing_of_a_column_was_learned_it_may_be_missing(monkeypatch):
+    rows = ROWS.with_columns(pl.lit(1.0).alias("income"))
+    packed, own, graph = chosen(FORESTS[0], monkeypatch, rows, nulls="10%")
+    assert packed.told.served == "onnx", packed.told.why
+    missing = rows.tail(5).with_columns(pl.lit(None, pl.Float64).alias("income"))
+    assert np.allclose(graph.predict(missing).score, own.predict(missing).score, atol=1e-5)
+    with pytest.raises(BadInput, match="NaN"):
+        graph.predict(missing.with_columns(pl.lit(None, pl.Float64).alias("debt")))
+
+
+BOOSTED = HistGradientBoostingClassifier(max_iter=20)
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("estimator", "refused"),
+    [
+        (BOOSTED, ()),
+        (HistGradientBoostingRegressor(max_iter=20), ()),
+        (make_pipeline(StandardScaler(), BOOSTED), ("inf",)),
+        (make_pipeline(SimpleImputer(), FORESTS[0]), ("inf", "large")),
+        (FORESTS[0], ("nan", "inf", "large")),
+        (LogisticRegression(), ("nan", "inf")),
+        (LinearRegression(), ("nan", "inf")),
+    ],
+    ids=lambda each: "+".join(type(step).__name__ for _, step in each.steps) if hasattr(each, "steps") else type(each).__name__,
+)
+def test_odd_values_are_answered_alike_or_refused(estimator, refused, monkeypatch):
+    nulls = "0%" if estimator is FORESTS[0] else "10%"
+    packed, own, graph = chosen(estimator, monkeypatch, nulls=nulls)
+    assert packed.told.served == "onnx", packed.told.why
+    rows = ROWS.tail(50)
+    for kind, value in (("nan", None), ("inf", math.inf), ("inf", -math.inf), ("large", 1e39), ("large", -1e39), ("", 3e38)):
+        for names in (*([name] for name in rows.columns), rows.columns):
+            odd = rows.with_columns(pl.lit(value, pl.Float64).alias(name) for name in names)
+            if kind in refused:
+                with pytest.raises(BadInput, match=r"NaN|infinity|too large"):
+                    graph.predict(odd)
+            else:
+                classes, difference = packaging._difference(own.predict(odd), graph.predict(odd))
+                assert (classes, difference <= packaging.TOLERANCE) == (0, True)
+
+
+@needs_onnx
+@pytest.mark.parametrize("kind", ["inf", "large"])
+def test_a_form_that_answers_other_odd_values_otherwise_is_not_served(kind, monkeypatch):
+    own_run = onnx_form.OnnxEstimator._run
+
+    def run(self, X):
+        wrong = np.isinf(X) if kind == "inf" else np.isfinite(X) & (np.abs(X) > 1e38)
+        return np.where(wrong.any(axis=1, keepdims=True), 0.5, own_run(self, X))
+
+    monkeypatch.setattr(onnx_form.OnnxEstimator, "_run", run)
+    # a linear model takes large values, and none that are missing
+    told = chosen(BOOSTED if kind == "inf" else LogisticRegression(), monkeypatch)[0].told
+    where = {"inf": "infinite", "large": "too large for 32 bits"}[kind]
+    assert (told.served, told.rows) == ("skops", packaging.MOST_ROWS)
+    assert told.why.startswith(f"its ONNX form answers otherwise where values are {where}: ")
+
+
+def test_odd_values_are_put_into_each_column_alone_and_into_several():
+    rows = ROWS.head(7).with_columns(pl.lit(3).alias("whole"))
+    made = packaging._with_odd(rows, (0, 2, 3), "nan")
+    assert made.equals(packaging._with_odd(rows, (0, 2, 3), "nan"))
+    odd = np.column_stack([made[name].is_null() for name in made.columns])
+    assert made["debt"].equals(rows["debt"][np.arange(packaging.MOST_ROWS) % 7])
+    assert {tuple(row) for row in odd.tolist()} == {
+        (first, False, second, third) for first in (False, True) for second in (False, True) for third in (False, True)
+    }
+    for place in (0, 2, 3):
+        assert int((odd[:, place] & (odd.sum(axis=1) == 1)).sum()) > packaging.MOST_ROWS // 7
+    assert set(packaging._with_odd(rows, (3,), "inf")["whole"].unique()) == {-math.inf, 3.0, math.inf}
+
+
+@needs_onnx
+def test_graphs_of_before_refuse_as_they_did() -> None:
+    X = np.random.default_rng(0).random((200, 2))
+    y = (X[:, 0] > 0.5).astype(int)
+    trees = onnx_form.graph_of(HistGradientBoostingClassifier(max_iter=5).fit(X, y), 2)
+    form = onnx_form.OnnxEstimator(onnx_form.refusing(trees, {"nan": [], "inf": [0]}), (0, 1))
+    assert form.predict([[0.1, 1e39], [0.1, np.inf]]).shape == (2,)
+    with pytest.raises(ValueError, match="too large"):
+        form.predict([[1e39, 0.1]])
+    numbers = onnx_form.graph_of(LogisticRegression().fit(X, y), 2)
+    form = onnx_form.OnnxEstimator(onnx_form.refusing(numbers, {"nan": [], "inf": [0]}), (0, 1))
+    assert form.predict([[1e39, 0.1]]).tolist() == [1]
+    with pytest.raises(ValueError, match="infinity"):
+        form.predict([[np.inf, 0.1]])
 
 
 @needs_onnx

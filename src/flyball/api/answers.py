@@ -94,13 +94,16 @@ class Rollout(Record, frozen=True):
 
 
 class Dataset(Record, frozen=True):
-    """A data set: its newest good version, what is wrong with its source, if anything, and what the newest look at it found, warnings too."""
+    """A data set: its newest good version, what is wrong with its source, if anything, and what the newest look at it found, warnings too (`unlisted`
+    more findings did not fit).
+    """
 
     name: str
     head: DatasetVersion | None
     refused_mark: str
     violations: tuple[str, ...]
     findings: tuple[Finding, ...]
+    unlisted: int
 
 
 class VersionsCompared(Record, frozen=True):

@@ -27,7 +27,7 @@ def complain(asked: Asked) -> Answer:
     body: bodies.Complaint = asked.body
     asked.must_see(body.model)
     model = lookup.declared(asked.ports, body.model)
-    about = known(asked.wired.answers(), model, body.request.strip()) if body.request.strip() else None
+    about = known(asked.wired.answers(), model, body.request) if body.request.strip() else None
     command, decide = orders.complain(
         asked.ports, model, command=asked.command, actor=asked.caller.actor, what=body.what, request=body.request
     )

@@ -143,7 +143,14 @@ def datasets(asked: Asked) -> Answer:
     state = asked.state()
     found = pages.by_name(state, DATASETS, asked.query, keep=lookup.datasets_of(asked.caller, asked.ports.library, state))
     rows = [
-        answers.Dataset(name=name, head=row.head, refused_mark=row.refused_mark, violations=row.violations, findings=row.findings)
+        answers.Dataset(
+            name=name,
+            head=row.head,
+            refused_mark=row.refused_mark,
+            violations=row.violations,
+            findings=row.findings,
+            unlisted=row.unlisted,
+        )
         for name, row in found.items
     ]
     return Answer(pages.Page(rows, found.next))

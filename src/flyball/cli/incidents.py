@@ -98,7 +98,7 @@ def open_(
     with common.opened(project, env) as wired:
         common.must_see(wired, model)
         acting, declared = Acting(what, dry_run, key), lookup.declared(wired.ports, model)
-        about = _known(wired, declared, request.strip()) if request.strip() else None
+        about = _known(wired, declared, request) if request.strip() else None
         command, decide = orders.complain(
             wired.ports,
             declared,
@@ -314,13 +314,15 @@ def _settle(
 
 
 def _mitigate(row: IncidentRow, now: Instant) -> str:
-    if row.mitigated_at:
-        return f"done {roughly(row.mitigated_at - row.opened_at)}"
-    return _clock(row.mitigate_by, now)
+    return _done(row, row.mitigated_at) if row.mitigated_at else _clock(row.mitigate_by, now)
 
 
 def _review(row: IncidentRow, now: Instant) -> str:
-    return "done" if row.reviewed_at else _clock(row.review_by, now)
+    return _done(row, row.reviewed_at) if row.reviewed_at else _clock(row.review_by, now)
+
+
+def _done(row: IncidentRow, at: Instant) -> str:
+    return f"done after {roughly(at - max(row.opened_at, row.reopened_at))}"
 
 
 def _clock(due: Instant, now: Instant) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flyball.cli.output import Output, ago, dated
+from flyball.cli.output import counted as number_of
 from flyball.clock import Instant, rfc3339, to_second
+from flyball.errors import escaped
 from flyball.incidents.impact import words
 from flyball.incidents.playbook import is_left, mode_of
 from flyball.loop.timeline import FIRST, Timeline
@@ -33,7 +35,7 @@ def shown(
     for name, value in (
         ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
         ("cause", row.cause or "not known"),
-        ("request", f"{row.request}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
+        ("request", f"{escaped(row.request)}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
         ("asked", str(about) if about is not None else ""),
         ("impact", words(counted) if counted is not None else ""),
         ("owner", row.owner),
@@ -56,10 +58,12 @@ def shown(
         out.line(f"  noted     {note}")
     for place, moment in enumerate(told.moments):
         if told.left_out and place == FIRST:
-            out.line(f"            … {told.left_out} more events")
+            out.line(f"            … {number_of(told.left_out, 'more event')}")
         out.line(f"  {to_second(moment.at)}  {moment.actor:<10} {moment.text}")
     if told.unread:
-        out.line(f"            {told.unread:,} events between the oldest and the newest were not read: flyball audit export DIR has them")
+        out.line(
+            f"            {number_of(told.unread, 'event')} between the oldest and the newest not read: flyball audit export DIR has all"
+        )
 
 
 def _reviewed(out: Output, row: IncidentRow) -> None:

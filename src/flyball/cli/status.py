@@ -249,7 +249,9 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     if stale:
         oldest = min(stale, key=lambda age: age.as_of)
         return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
-    warned = f"data warns: {first_of([each.text for each in data.findings])}{_DATA}" if data is not None and data.findings else ""
+    warned = (
+        f"data warns: {first_of([each.text for each in data.findings], data.unlisted)}{_DATA}" if data is not None and data.findings else ""
+    )
     wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector, price=wired.ports.cpu_price)
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 

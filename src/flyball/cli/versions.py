@@ -10,6 +10,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339
+from flyball.ledger.bounds import counted
 from flyball.loop import lookup
 from flyball.loop.telling import first_of
 from flyball.records.codec import plain
@@ -29,7 +30,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a data set")]
 def listed(name: str, row: DatasetRow) -> list[str]:
     """A data set on one line: its version in use, and what is wrong with its source."""
     head = row.head
-    told = f"warns: {first_of([each.text for each in row.findings])}" if row.findings else "ok"
+    told = f"warns: {first_of([each.text for each in row.findings], row.unlisted)}" if row.findings else "ok"
     good = "stale: nothing new for longer than it may be" if row.stale_since else told
     wrong = f"refused: {first_of(row.violations)}" if row.violations else good if head else "–"
     if head is None:
@@ -66,10 +67,12 @@ def show(name: Name, *, env: Env = "", project: Project = HERE, as_json: Json = 
     if stats:
         out.line()
         out.table(("COLUMN", "TYPE", "MISSING", "DISTINCT", "LOW", "HIGH", "MEAN"), [_profile(each) for each in stats])
-    out.line(f"  {len(row.violations)} violations: {'; '.join(row.violations[:3])}") if row.violations else None
+    out.line(f"  {counted(row.violations):,} violations: {'; '.join(row.violations[:3])}") if row.violations else None
     for finding in row.findings:
         if finding.severity == "warn":
             out.line(f"  warning  {finding.text}")
+    if row.unlisted:
+        out.line(f"  and {row.unlisted:,} more findings   → flyball check --data")
     lineage = {"sources": read.sources, "views": read.views, "models": read.models}
     out.document({"name": name, **dated(row), "stats": stats, "versions": [_document(each) for each in found], "lineage": lineage})
     return 0

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from flyball.clock import FARTHEST, rfc3339
-from flyball.errors import Problem
+from flyball.errors import Problem, escaped
 from flyball.records.models import FieldType
 
 SHOWN: Final = 3
@@ -25,7 +25,7 @@ _ARTICLES: Final[dict[FieldType, str]] = {
 
 def brief(value: object, most: int = 40) -> str:
     """A value on one line: what cannot be printed is escaped, and what is long is cut."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(value)[: most + 1])
+    text = escaped(str(value)[: most + 1])
     return text if len(text) <= most else f"{text[:most]}…"
 
 

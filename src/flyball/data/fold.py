@@ -42,9 +42,15 @@ def committed(projection: Projection, recorded: Recorded) -> None:
     projection.delete(COLLECTED, f"{version.name}/{version.content}")
     row = before if before is not None else DatasetRow(head=None)
     kept = DatasetRow(
-        head=version, findings=recorded.event.findings, stale_since=row.stale_since, stale_from=row.stale_from, stale=row.stale
+        head=version,
+        findings=recorded.event.findings,
+        unlisted=recorded.event.unlisted,
+        stale_since=row.stale_since,
+        stale_from=row.stale_from,
+        stale=row.stale,
+        first_at=row.first_at or recorded.at,
     )
-    projection.put(DATASETS, version.name, msgspec.structs.replace(kept, first_at=row.first_at or recorded.at))
+    projection.put(DATASETS, version.name, kept)
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
     projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
 
@@ -55,8 +61,8 @@ def refused(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     before = projection.get(DATASETS, event.name)
     row = before if before is not None else DatasetRow(head=None)
-    changed = {"refused_mark": event.source_mark, "violations": event.violations, "findings": event.findings}
-    projection.put(DATASETS, event.name, msgspec.structs.replace(row, **changed))
+    wrong = {"violations": event.violations, "findings": event.findings, "unlisted": event.unlisted}
+    projection.put(DATASETS, event.name, msgspec.structs.replace(row, refused_mark=event.source_mark, **wrong))
 
 
 def stale(projection: Projection, recorded: Recorded) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 from flyball.data import contract, source
 from flyball.data.against import Against
 from flyball.data.commit import scan, version_of
+from flyball.data.contract.rule import NAMED
 from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
@@ -25,7 +26,7 @@ from flyball.data.subjects import heeded
 from flyball.data.writing import Written
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput, FlyballError, Problem
-from flyball.ledger.bounds import clipped, fullest
+from flyball.ledger.bounds import clipped, counted, fullest
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, Finding
 from flyball.store.blobs import Blobs
 
@@ -99,18 +100,24 @@ def _committed(
         told = [str(problem) for problem in (*at.left, *error.problems)] or [str(error)]
         return _news(row, _refused(dataset, mark, told, [], timed=timed))
     version = version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=reading.erased)
-    found = _bounded([*_left_out(dataset, at), *reading.findings])
-    return _news(row, fullest(lambda n: DataCommitted(version=version, findings=found[:n]), len(found)))
+    every = [*_left_out(dataset, at), *reading.findings]
+    found = _bounded(every)
+    return _news(row, fullest(lambda n: DataCommitted(version=version, findings=found[:n], unlisted=len(every) - n), len(found)))
 
 
-def _left_out(dataset: Dataset, at: Access) -> Iterator[Finding]:
-    """What is said of each file that was left out."""
-    there, left = len(files.paths(dataset, at.root)) if at.left else 0, len(at.left)
+def _left_out(dataset: Dataset, at: Access) -> list[Finding]:
+    """What is said of the files that were left out: one finding at most, which leaves room for all others."""
+    if not at.left:
+        return []
+    one, there, left = at.left[0], len(files.paths(dataset, at.root)), len(at.left)
+    why = f" ({one.why.rstrip('.')})" if one.why else ""
+    out = f"it and {left - 1:,} more are left out" if left > 1 else "it is left out"
     taken = f"the {there - left:,} other files are taken" if there - left != 1 else "the other file is taken"
-    for one in at.left:
-        why = f" ({one.why.rstrip('.')})" if one.why else ""
-        text = f"{one.where}: {one.what}{why}; it is left out, {taken}"
-        yield Finding(rule="broken", severity="warn", text=text, count=left, of=there, values=(one.where,))
+    named = tuple(each.where for each in at.left[:NAMED])
+    rest = f", and {left - NAMED:,} more" if left > NAMED else ""
+    others = f"; broken, too: {', '.join(named[1:])}{rest}" if left > 1 else ""
+    text = f"{one.where}: {one.what}{why}; {out}, {taken}{others}"
+    return [Finding(rule="broken", severity="warn", text=text, count=left, of=there, values=named)]
 
 
 Rows = Callable[[], Iterator[pl.DataFrame]]
@@ -171,10 +178,12 @@ def _refused(dataset: Dataset, mark: str, texts: list[str], findings: Sequence[F
     if timed:
         mark = f"{mark}-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}"
     shown = [clipped(text, LONGEST) for text in texts[:MOST]]
-    more = [] if len(texts) <= MOST else [f"and {len(texts) - MOST:,} more"]
+    more = [] if len(texts) <= MOST else [f"and {counted(texts) - MOST:,} more"]
     told = _bounded(findings)
     return fullest(
-        lambda n: DataRefused(name=dataset.name, source_mark=mark, violations=(*shown, *more), findings=told[:n]),
+        lambda n: DataRefused(
+            name=dataset.name, source_mark=mark, violations=(*shown, *more), findings=told[:n], unlisted=len(findings) - n
+        ),
         len(told),
     )
 

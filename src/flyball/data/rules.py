@@ -86,4 +86,4 @@ def is_news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> bool:
         return True
     if isinstance(found, DataRefused):
         return row.refused_mark != found.source_mark
-    return row.head != found.version or bool(row.refused_mark) or row.findings != found.findings
+    return row.head != found.version or bool(row.refused_mark) or (row.findings, row.unlisted) != (found.findings, found.unlisted)

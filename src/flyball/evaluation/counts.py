@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -50,13 +51,26 @@ class LabelTally:
     late: int
 
 
+class _Chunk(NamedTuple):
+    """Rows that wait for their label, in order of time, and when the first and the last of them were asked for."""
+
+    rows: pl.DataFrame
+    first: Instant
+    last: Instant
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> _Chunk:
+        at = rows["at"]
+        return cls(rows, at[0], at[-1])
+
+
 class Folder:
     """Folds one model's rows and labels into counts. Memory is bounded by the label delay and the keys of active rollouts."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._incoming: list[pl.DataFrame] = []
-        self._pending: deque[pl.DataFrame] = deque()
+        self._pending: deque[_Chunk] = deque()
         self._lone = pl.DataFrame()
         self._labels = LabelBook()
         self._units = Units()
@@ -117,7 +131,7 @@ class Folder:
             told, self._labelled = labels_of(matured, self._watch, self._labelled)
         late = self._late(matured, until)
         unmatched = self._labels.expire(until, wait)
-        self._labels.relieve([chunk["request_id"] for chunk in self._pending] + (self._underway.requests() if self._underway else []))
+        self._labels.relieve(self._waiting)
         return Batch(
             until=until,
             traffic=traffic,
@@ -129,6 +143,10 @@ class Folder:
             answered=days.joined([*days.answered(now, self._watch), *days.became(matured, self._watch)]),
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
+
+    def _waiting(self) -> list[pl.Series]:
+        """The ids of the rows that wait for their label."""
+        return [chunk.rows["request_id"] for chunk in self._pending] + (self._underway.requests() if self._underway else [])
 
     def _due(self, until: Instant) -> pl.DataFrame:
         if not self._incoming:
@@ -167,22 +185,22 @@ class Folder:
         if scored.height:
             kept = [scored[name] for name in ("request_id", "at", "version", "role", "rollout", "key", "value", "score")]
             kept += [scored[name] for name in (SCORES, LIST) if name in scored.columns]
-            self._pending.append(pl.DataFrame([*kept, *sums.slices_of(scored, self._watch)]))
+            self._pending.append(_Chunk.of(pl.DataFrame([*kept, *sums.slices_of(scored, self._watch)])))
 
     def _mature(self, until: Instant) -> pl.DataFrame:
         delay = self._watch.label_delay
         ready: list[pl.DataFrame] = []
-        waiting: deque[pl.DataFrame] = deque()
+        waiting: deque[_Chunk] = deque()
         for chunk in self._pending:
             # chunks are sorted by time, but a late chunk may hold older rows than the one before it
-            if chunk["at"][-1] + delay <= until:
-                ready.append(chunk)
-            elif chunk["at"][0] + delay > until:
+            if chunk.last + delay <= until:
+                ready.append(chunk.rows)
+            elif chunk.first + delay > until:
                 waiting.append(chunk)
             else:
-                due, later = parted(chunk, chunk["at"].to_numpy() + int(delay) <= until)
+                due, later = parted(chunk.rows, chunk.rows["at"].to_numpy() + int(delay) <= until)
                 ready.append(due)
-                waiting.append(later)
+                waiting.append(_Chunk.of(later))
         self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
@@ -268,19 +286,19 @@ def _only(rows: pl.DataFrame, there: pl.Series) -> pl.DataFrame:
     return rows if there.null_count() == 0 and there.all() else rows.filter(there)
 
 
-def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:
+def _compacted(chunks: deque[_Chunk]) -> deque[_Chunk]:
     """Join small chunks into larger ones: with a long label delay there are many, and only the oldest is ever cut."""
-    if sum(chunk.height < _CHUNK for chunk in chunks) <= _SMALL_CHUNKS:
+    if sum(chunk.rows.height < _CHUNK for chunk in chunks) <= _SMALL_CHUNKS:
         return chunks
-    found: deque[pl.DataFrame] = deque()
+    found: deque[_Chunk] = deque()
     group: list[pl.DataFrame] = []
     for chunk in chunks:
-        group.append(chunk)
+        group.append(chunk.rows)
         if sum(one.height for one in group) >= _CHUNK:
-            found.append(pl.concat(group, how="diagonal_relaxed").sort("at"))
+            found.append(_Chunk.of(pl.concat(group, how="diagonal_relaxed").sort("at")))
             group = []
     if group:
-        found.append(pl.concat(group, how="diagonal_relaxed").sort("at"))
+        found.append(_Chunk.of(pl.concat(group, how="diagonal_relaxed").sort("at")))
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flyball.evaluation.direct import LENGTH, views
 from flyball.stats.logspace import Floats
 
 Codes = NDArray[np.int64]
@@ -37,7 +38,7 @@ def coded(column: pl.Series) -> Coded:
 
 
 _SHORT = 7
-_LENGTH, _FIRST_AND_LENGTH, _BYTE = np.uint64(0xFFFF_FFFF), np.uint64(0xFFFF_FFFF_0000_00FF), np.uint64(8)
+_FIRST_AND_LENGTH, _BYTE = np.uint64(0xFFFF_FFFF_0000_00FF), np.uint64(8)
 
 
 def _short(column: pl.Series) -> Coded | None:
@@ -46,15 +47,12 @@ def _short(column: pl.Series) -> Coded | None:
     """
     import pyarrow as pa
 
-    views = column.to_arrow(compat_level=pl.CompatLevel.newest())
-    # a view is the length in four bytes, and then the bytes of a text that has no more than twelve; what is behind them is 0
-    words = np.frombuffer(views.buffers()[1], dtype="<u8", count=2 * len(column), offset=16 * views.offset)
-    first, rest = words[::2], words[1::2]
-    if int((first & _LENGTH).max()) > _SHORT:
+    first, rest = views(column).T
+    if int((first & LENGTH).max()) > _SHORT:
         return None
     found = pa.array(first | rest << _BYTE).dictionary_encode()
     numbers = found.dictionary.to_numpy()
-    known = np.stack([numbers & _FIRST_AND_LENGTH, (numbers & _LENGTH) >> _BYTE], axis=1)
+    known = np.stack([numbers & _FIRST_AND_LENGTH, (numbers & LENGTH) >> _BYTE], axis=1)
     values = pa.Array.from_buffers(pa.string_view(), numbers.size, [None, pa.py_buffer(known)])
     return Coded(found.indices.to_numpy().astype(np.int64), pl.Series(values).to_list())
 

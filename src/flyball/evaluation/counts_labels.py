@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.clock import Instant, Span
+from flyball.evaluation import direct
 from flyball.evaluation.counts_arrivals import MINUTE, Arrivals
 from flyball.evaluation.counts_columns import ATTRIBUTE
 from flyball.evaluation.counts_groups import parted
@@ -79,7 +80,10 @@ class LabelBook:
         if labels["request_id"].null_count() or labels["value"].null_count():
             labels = labels.drop_nulls(["request_id", "value"])
         if labels.height:
-            told = [labels["request_id"].hash(), *(labels[name].cast(pl.Int64) for name in ("at", _CAME) if name in labels.columns)]
+            told = [
+                pl.Series("request_id", direct.hashes(labels["request_id"])),
+                *(labels[name].cast(pl.Int64) for name in ("at", _CAME) if name in labels.columns),
+            ]
             told += [plain(labels["value"]), *(labels[name].cast(pl.String) for name in labels.columns if name.startswith(ATTRIBUTE))]
             self._incoming.append(pl.DataFrame(told))
 
@@ -157,7 +161,7 @@ class LabelBook:
 
     def known_by(self, requests: pl.Series, deadlines: Integers, dtype: Any) -> Found:
         """For each request the newest label known at its deadline, with what came with it. `dtype`: Float64 or String."""
-        hashes = requests.hash().to_numpy()
+        hashes = direct.hashes(requests)
         places = self._find(hashes)
         first = self._shelf.moments(places)
         in_time = (places >= 0) & (first <= deadlines)
@@ -260,12 +264,12 @@ class LabelBook:
         if not self._order and not self._kept:
             self._index = Index()
 
-    def relieve(self, waiting: Sequence[pl.Series]) -> None:
-        """Give up the labels of strangers where more than `MOST_WAITING` labels wait; `waiting` are the ids of the rows that do."""
+    def relieve(self, waiting: Callable[[], Sequence[pl.Series]]) -> None:
+        """Give up the labels of strangers where more than `MOST_WAITING` labels wait; `waiting` gives the ids of the rows that do."""
         end = self._shelf.end
         if end - self._live <= MOST_WAITING:
             return
-        rows = np.concatenate([np.empty(0, dtype=np.uint64), *(ids.hash().to_numpy() for ids in waiting)])
+        rows = np.concatenate([np.empty(0, dtype=np.uint64), *(direct.hashes(ids) for ids in waiting())])
         places = np.arange(self._oldest(), end)
         kept = np.isin(self._shelf.hashes(self._oldest(), end), rows)
         self._given_up(self._shelf.unused(places[~kept & (places >= self._live)]))

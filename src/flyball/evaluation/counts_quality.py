@@ -13,6 +13,7 @@ import polars as pl
 
 from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_groups import coded
+from flyball.evaluation.direct import known, shortened
 from flyball.records.evidence import LabelBlock, Watch
 
 BLOCK = 16
@@ -34,7 +35,7 @@ def slices_of(rows: pl.DataFrame, watch: Watch) -> list[pl.Series]:
         rows[held(name)].alias(SLICE + name) for name in (*watch.slices, *watch.derived) if name not in made and held(name) in rows.columns
     ]
     found += [one for name, text in made.items() if (one := _made(rows, watch, name, text)) is not None]
-    return [series.cast(pl.String).str.slice(0, 80) for series in found]
+    return [shortened(series.cast(pl.String), 80) for series in found]
 
 
 def slice_names(rows: pl.DataFrame) -> list[str]:
@@ -75,8 +76,7 @@ def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
         return ()
     loss = matured["loss"]
     there = (matured["role"] == "champion").to_numpy()
-    if loss.null_count():
-        there &= loss.is_not_null().to_numpy()
+    there &= known(loss)
     if not there.any():
         return ()
     version = coded(matured["version"])

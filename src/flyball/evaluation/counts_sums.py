@@ -15,6 +15,7 @@ from flyball.declare.metrics import CLASSES
 from flyball.evaluation.counts_columns import ATTRIBUTE, SCORES, SLICE
 from flyball.evaluation.counts_groups import Coded, Codes, Groups, coded, groups
 from flyball.evaluation.counts_quality import MINUTE, slice_names
+from flyball.evaluation.direct import known, rows_at
 from flyball.evaluation.rows import MOST_ERROR, TINY
 from flyball.records.evidence import MOST, Quality, Watch
 from flyball.stats import binned
@@ -152,13 +153,13 @@ def _scores(by: Groups, scored: Flags, cells: Codes, places: Codes, positive: Fl
 
 
 def _rows(matured: pl.DataFrame, watch: Watch) -> Rows:
-    at = matured["label"].is_not_null().arg_true()
+    at = np.flatnonzero(known(matured["label"]))
     # of most rows no label may ever come, and there is nothing to sum of them
-    if at.len() < matured.height:
-        matured = pl.DataFrame([matured[name].gather(at) for name in _SUMMED if name in matured.columns])
-    nobody: Flags = np.zeros(at.len(), dtype=np.bool_)
+    if at.size < matured.height:
+        matured = rows_at(pl.DataFrame([matured[name] for name in _SUMMED if name in matured.columns]), at)
+    nobody: Flags = np.zeros(at.size, dtype=np.bool_)
     nothing: Codes = np.empty(0, dtype=np.int64)
-    plain = Rows(at.to_numpy().astype(np.int64), np.full(at.len(), _RIGHT), {}, nobody, nothing, nothing, nobody)
+    plain = Rows(at, np.full(at.size, _RIGHT), {}, nobody, nothing, nothing, nobody)
     if watch.task in CLASSES:
         plain = replace(plain, kinds=np.where(matured["wrong"].to_numpy() > 0, _WRONG, _RIGHT))
         return (_binary if watch.task == "binary" else _multiclass)(matured, watch, plain)

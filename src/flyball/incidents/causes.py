@@ -86,8 +86,8 @@ def _of_alert(row: AlertRow, onset: Instant) -> Cause | None:
     return Cause(
         kind=kind,
         what=clipped(what, NAME),
-        score=round(weight * _strength(finding.effect, finding.floor) * _before(row.since, onset), 2),
-        since=row.since,
+        score=round(weight * _strength(finding.effect, finding.floor) * _before(row.found_at or row.since, onset), 2),
+        since=row.found_at or row.since,
         evidence=clipped(finding.why, NAME),
     )
 

@@ -65,10 +65,18 @@ def words(found: Impact) -> str:
     """An impact as a sentence."""
     if found.made and not found.requests:
         return f"not known: no prediction that was made since {to_second(found.since)} has been sent"
-    asked = f"{found.requests:,} predictions made since {to_second(found.since)}" if found.made else f"{found.requests:,} requests"
-    parts = [asked, f"{found.errors:,} errors"]
+    asked = (
+        f"{_several(found.requests, 'prediction')} made since {to_second(found.since)}"
+        if found.made
+        else _several(found.requests, "request")
+    )
+    parts = [asked, _several(found.errors, "error")]
     if found.labelled:
-        parts.append(f"about {found.wrong:,.0f} of {found.labelled:,} labelled rows wrong beyond the bound at release")
+        parts.append(f"about {found.wrong:,.0f} of {_several(found.labelled, 'labelled row')} wrong beyond the bound at release")
     if found.money is not None:
         parts.append(f"{found.money:,.2f} {found.currency}")
     return ", ".join(parts)
+
+
+def _several(number: int, one: str) -> str:
+    return f"{number:,} {one}{'' if number == 1 else 's'}"

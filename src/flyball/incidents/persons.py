@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flyball.declare import owners
 from flyball.declare.model import Model
-from flyball.errors import Conflict
+from flyball.errors import Conflict, escaped
 from flyball.incidents.playbook import actions, by_hand, left_to
 from flyball.incidents.rules import MITIGATED, MITIGATING, OPEN, REVIEWED
 from flyball.ledger.bounds import clipped
@@ -22,7 +22,7 @@ COMPLAINT = "complaint"
 def complaint(model: Model, new_id: Callable[[str], str], *, what: str, request: str, by: str) -> tuple[Event, ...]:
     """A person says that something is wrong."""
     chosen = actions(model.playbook, COMPLAINT)
-    about = f", about the request {request}" if request else ""
+    about = f", about the request {escaped(request)}" if request else ""
     opened = IncidentOpened(
         incident=new_id("inc"),
         model=model.name,

@@ -63,10 +63,11 @@ class Tried(Record, frozen=True):
 
 
 class LetterState(Record, frozen=True):
-    """A message that was tried. `again_at` 0: as soon as its route is tried."""
+    """A message that was tried. `again_at` 0: as soon as its route is tried. `refused_at`: when it was refused last, if that was the last try."""
 
     attempts: int = 0
     again_at: Instant = 0
+    refused_at: Instant = 0
 
 
 class RouteState(Record, frozen=True):
@@ -110,7 +111,7 @@ def tried(state: RouteState, one: Tried, chance: float) -> RouteState:
         return RouteState(letters={key: _sooner(value, one.at) for key, value in letters.items()})
     if one.outcome == "refused":
         # it does answer
-        return RouteState(letters={**letters, one.message: LetterState(attempts=count, again_at=one.at + REFUSED)})
+        return RouteState(letters={**letters, one.message: LetterState(attempts=count, again_at=one.at + REFUSED, refused_at=one.at)})
     failures = state.failures + 1
     pause = REFUSED if one.outcome == "barred" else max(backoff(failures, chance), one.wait)
     return RouteState(
@@ -123,7 +124,7 @@ def tried(state: RouteState, one: Tried, chance: float) -> RouteState:
 
 
 def _sooner(letter: LetterState, now: Instant) -> LetterState:
-    return msgspec.structs.replace(letter, again_at=min(letter.again_at, max(now, letter.again_at - REFUSED + SOON)))
+    return msgspec.structs.replace(letter, again_at=min(letter.again_at, max(now, letter.refused_at + SOON)))
 
 
 def begun(state: RouteState, waiting: Sequence[DeliveryRow]) -> RouteState:

@@ -74,9 +74,9 @@ def _react(firing: list[AlertRow], current: IncidentRow | None, model: Model, ne
         return _open(firing, model, new_id)
     events: list[Event] = []
     if current.state in (MITIGATED, REVIEWED):
-        again = [row for row in firing if row.since > current.mitigated_at]
+        again = [row for row in firing if _fired(row) > current.mitigated_at]
         if again:
-            why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
+            why = f"fires again {Span(_fired(again[0]) - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
             events.append(IncidentNoted(incident=current.incident, note="", cause=_cause_again(current, again)))
     events.extend(_notes(current, firing, model))
@@ -211,6 +211,11 @@ def _mode(row: AlertRow) -> str:
     return row.finding.failure or "performance"
 
 
+def _fired(alert: AlertRow) -> Instant:
+    """When an alert fired, or became as grave as it is."""
+    return max(alert.since, alert.found_at)
+
+
 def _is_gap(failure_mode: str) -> bool:
     return failure_mode == "evidence_gap"
 
@@ -243,7 +248,7 @@ def _same_cause(incident: IncidentRow, alert: AlertRow) -> bool:
 def _closed_already(alert: AlertRow, incidents: Sequence[IncidentRow]) -> bool:
     """The same episode of the alert was dealt with in an incident that is over: it opens no other one."""
     return any(
-        row.state in (MITIGATED, REVIEWED, CLOSED) and alert.since <= max(row.mitigated_at, row.closed_at) and _speaks_of(row, alert)
+        row.state in (MITIGATED, REVIEWED, CLOSED) and _fired(alert) <= max(row.mitigated_at, row.closed_at) and _speaks_of(row, alert)
         for row in incidents
     )
 

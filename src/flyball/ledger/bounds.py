@@ -7,8 +7,9 @@ makes such an event cuts it here, always alike, so that what was decided can be 
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ TEXT = 2_000
 
 NAME = 400
 """Bytes of a name in an event."""
+
+_MORE = re.compile(r"and ([0-9,]+) more\b")
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -48,6 +51,16 @@ def fullest(build: Callable[[int], EventT], most: int) -> EventT:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(build(middle)) else (low, middle - 1)
     return build(low)
+
+
+def counted(texts: Sequence[str]) -> int:
+    """How many things some texts tell of: the last of several may say how many more there are.
+
+    >>> counted(["no rows", "no columns", "and 1,480 more: flyball check lists them"])
+    1482
+    """
+    more = _MORE.match(texts[-1]) if len(texts) > 1 else None
+    return len(texts) if more is None else len(texts) - 1 + int(more[1].replace(",", ""))
 
 
 def clipped(text: str, most: int = TEXT) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from flyball.clock import Instant, Span
 from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay
@@ -14,7 +12,6 @@ from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
 from flyball.incidents.impact import impact
-from flyball.incidents.rules import fires_since
 from flyball.monitoring.slabs import MINUTE, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import AlertRow, AlertState
@@ -46,22 +43,19 @@ def causes_of(
 
     A change since the trouble was found answers it. One between when it is thought to have begun and when it was found may have caused it.
     """
-    # that somebody is on it makes no alert later
-    rows = [msgspec.structs.replace(row, since=fires_since(row, [incident])) for row in alerts]
+    rows = list(alerts)
+    own = next((row for row in rows if row.key == incident.alert and row.state not in _WELL), None)
     began = max(incident.opened_at, incident.reopened_at)
-    seen = _seen(incident, rows, began)
+    # the incident opens later where its alert was muted
+    seen = began if own is None or not own.found_at else min(own.found_at, began)
     onset = _onset(incident, seen, monitor)
+    # what led to a warning may have led to what came of it
+    first = onset if own is None else min(own.since, onset)
     changes = (
-        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= min(seen, onset + _UNSURE)
+        change for change in _changes(state, model, began) if not change.at or first - _LOOKED <= change.at <= min(seen, onset + _UNSURE)
     )
     known = [cause for cause in incident.causes if cause.kind == "version" or not again]
     return causes.with_known(causes.ranked(rows, changes, onset), known)
-
-
-def _seen(incident: IncidentRow, alerts: list[AlertRow], began: Instant) -> Instant:
-    """When the trouble was found: the incident opens later where its alert was muted."""
-    own = next((row for row in alerts if row.key == incident.alert), None)
-    return began if own is None or own.state in _WELL else min(own.since, began)
 
 
 def _onset(incident: IncidentRow, seen: Instant, monitor: MonitorState | None) -> Instant:

@@ -4,16 +4,18 @@ who is erased is gone from there too.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flyball.clock import Instant, rfc3339, to_second
 from flyball.data.cells import brief
 from flyball.declare.model import Model
-from flyball.errors import Corrupt, NotFound, Unavailable
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable, escaped
 from flyball.records.base import Record
 from flyball.records.incidents import IncidentRow
 from flyball.records.serving import SegmentRow
@@ -34,12 +36,15 @@ LONGEST_S: Final = 20.0
 _LONGEST: Final = 200
 """Characters of a value that a line shows."""
 
+_SHORT: Final = 3
+_RAISED = re.compile(r"([A-Za-z_]\w*): ")
+
 HIDDEN: Final = "…"
 """What stands for a value that may say who a row is of."""
 
 
 class About(Record, frozen=True):
-    """One row that was asked about, and what was answered. `status` as in the log: ok, error, refused; `why` says why there is no answer.
+    """One row that was asked about, and what was answered. `status` as in the log: ok, error, refused; `why` says why there is no answer, of an exception its class.
 
     `row` has the fields as they were sent, times in RFC 3339, and `HIDDEN` for columns that say whose a row is, or are protected. `score` is a probability, or those
     of the classes in order. `rows` is how many rows the request had where its first stands for all.
@@ -89,20 +94,27 @@ class Answers:
         return cls(lambda: wal.segments(log), subjects.segments, blobs.get, lambda: subjects.forgetting().forget)
 
     def find(self, model: Model, request: str, until: Instant | None = None) -> Looked:
-        """The newest answer of a model to a request, or to a row of one, by its id. until: it was in the log by then. Raises Unavailable, Corrupt."""
+        """The newest answer of a model to a request, or to a row of one, by its id. until: it was in the log by then. Raises BadInput, Unavailable, Corrupt."""
+        half = next((letter for letter in request if "\ud800" <= letter <= "\udfff"), "")
+        if half:
+            raise BadInput(
+                "the id of the request is no text", why=f"{escaped(half)} alone is no character", fix="copy the id from the answer"
+            )
         # the rows of a request are called by its id and their place, where they have no ids of their own
         names = tuple(dict.fromkeys((request, request.rpartition("/")[0] or request)))
         forget, looked, since, end = self.forget(), 0, 0, time.monotonic() + LONGEST_S
         for began, found in self._segments(names, until):
-            looked, since = looked + 1, min(since or began, began) if began else since
-            about = _about(model, request, forget(found).records) if any(one.kind in ("answer", "refused") for one in found) else None
+            about = None
+            if found is not None:
+                looked, since = looked + 1, min(since or began, began) if began else since
+                about = _about(model, request, forget(found).records) if any(one.kind in ("answer", "refused") for one in found) else None
             if about is not None or time.monotonic() > end:
                 return Looked(about, looked, since)
         return Looked(None, looked, since)
 
-    def _segments(self, names: Sequence[str], until: Instant | None) -> Iterator[tuple[Instant, list[wal.LogRecord]]]:
-        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first. One that is damaged is
-        left out: the others can be read.
+    def _segments(self, names: Sequence[str], until: Instant | None) -> Iterator[tuple[Instant, list[wal.LogRecord] | None]]:
+        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first. None: it is damaged, which
+        keeps none of the others from being read.
         """
         listed = sorted(self.files(), key=lambda file: -file.number)
         there = {(file.gateway, file.number) for file in listed}
@@ -115,6 +127,7 @@ class Answers:
                 there.discard((file.gateway, file.number))
                 continue
             except Corrupt:
+                yield 0, None
                 continue
             if found is not None:
                 yield began, found
@@ -123,18 +136,18 @@ class Answers:
             try:
                 found = bearing(self.blob(row.parquet_sha256), names)
             except (NotFound, Corrupt):
-                continue
+                found = None
             yield row.last, found
 
 
 def known(log: Answers, model: Model, request: str) -> About:
-    """What a complaint is about. Raises NotFound, which says what was looked at."""
+    """What a complaint is about. Raises BadInput, and NotFound, which says what was looked at."""
     looked = log.find(model, request)
     if looked.about is None:
         where = f"in {looked.segments:,} segment{'' if looked.segments == 1 else 's'} of the log, the oldest of {to_second(looked.since)}"
-        why = f"it was looked for {where}" if looked.segments else "the log is empty"
+        why = f"it was looked for {where}" if looked.segments else "the log is empty, or none of it can be read"
         fix = "copy the id from the answer (predictions[].id), or leave --request out and say in --what which answer it is"
-        raise NotFound(f'{model.name} has answered no request "{request}", as far as its log goes', why=why, fix=fix)
+        raise NotFound(f'{model.name} has answered no request "{escaped(request)}", as far as its log goes', why=why, fix=fix)
     return looked.about
 
 
@@ -196,18 +209,35 @@ def _about(model: Model, request: str, records: Iterable[wal.LogRecord]) -> Abou
 def _told(model: Model, request: str, record: wal.LogRecord, place: int, names: Sequence[str]) -> About:
     values = record.input[place] if record.input and place < len(record.input) else []
     output = record.output[place] if record.output and place < len(record.output) else [None, None]
-    times = (record.marks or {}).get("t")
+    times, why = (record.marks or {}).get("t"), str((record.marks or {}).get("why", ""))
+    row = {name: _shown(model, name, value) for name, value in zip(names, values, strict=False)}
     return About(
         request=request,
         at=times[place] if times and place < len(times) else record.at,
         version=record.version,
         status="refused" if record.kind == "refused" else record.status,
-        row={name: _shown(model, name, value) for name, value in zip(names, values, strict=False)},
+        row=row,
         value=output[0],
         score=output[1] if len(output) > 1 else None,
-        why=str((record.marks or {}).get("why", "")),
+        # of a request that never reached a worker it is a code
+        why=why if record.kind == "refused" else _said(model, why, record.input, names),
         rows=1 if request in record.row_ids() else record.rows,
     )
+
+
+def _said(model: Model, why: str, rows: Sequence[Sequence[Any]] | None, names: Sequence[str]) -> str:
+    """What an error says: of an exception the class, for its text may quote what it was given; other words unless they bear a value that is not shown."""
+    raised = _RAISED.match(why)
+    told, shown = f"{raised[1]}: {HIDDEN}" if raised else why, _told_of(model)
+    unshown = [value for row in rows or () for name, value in zip_longest(names, row) if name not in shown]
+    return HIDDEN if (why and not rows and not raised) or any(_bears(told, value) for value in unshown) else told
+
+
+def _bears(text: str, value: Any) -> bool:
+    """Whether a text has a value in it: a short one as a word."""
+    wanted = "" if value is None else str(value).strip().casefold()
+    found = re.escape(wanted) if len(wanted) >= _SHORT else rf"(?<!\w){re.escape(wanted)}(?!\w)"
+    return bool(wanted) and re.search(found, text.casefold()) is not None
 
 
 def _told_of(model: Model) -> frozenset[str]:

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 
 from flyball.clock import Instant
@@ -51,14 +53,15 @@ _STRANGE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 class Taken(Record, frozen=True):
-    """The content of the data set whose rows are in the log, and the newest segment by then: what is in later ones, or in it, may be of an attempt that
-    was killed. `gone` is the time of the newest row that was taken and is in the data set no more (0: there is none): rows of up to then may be back,
-    and lie in any segment.
+    """The content of the data set whose rows are in the log (empty: none yet), and the newest segment by then: what is in later ones, or in it, may be of an
+    attempt that was killed. `begun` are the contents that attempts since then began with. `gone` is the time of the newest row that was taken and is in the
+    data set no more (0: there is none): rows of up to then may be back, and lie in any segment.
     """
 
-    content: str
-    segment: int
+    content: str = ""
+    segment: int = 0
     gone: Instant = 0
+    begun: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Known:
 class _Job:
     model: Model
     content: str
-    taken: Taken | None
+    taken: Taken
 
 
 class Folders:
@@ -117,7 +120,7 @@ class Folders:
         self._thread: threading.Thread | None = None
         self._made: tuple[str, Taken] | None = None
         self._failed: FlyballError | OSError | None = None
-        self._known: dict[str, Taken | None] = {}
+        self._known: dict[str, Taken] = {}
         self._rest: dict[str, float] = {}
 
     def step(self, ports: Ports) -> None:
@@ -127,6 +130,8 @@ class Folders:
         self._settle(ports)
         job = next(self._due(ports), None)
         if job is not None:
+            # before anything of it is written
+            self._keep(ports, job.model.name, job.taken)
             self._thread = threading.Thread(target=self._take, args=(job,), name="predictions", daemon=True)
             self._thread.start()
 
@@ -146,6 +151,10 @@ class Folders:
             raise error
         if self._made is not None:
             (model, taken), self._made = self._made, None
+            self._keep(ports, model, taken)
+
+    def _keep(self, ports: Ports, model: str, taken: Taken) -> None:
+        if taken != self._known.get(model):
             ports.memory.save({_KEY + model: codec.encode(taken)})
             self._known[model] = taken
 
@@ -160,9 +169,9 @@ class Folders:
                 continue
             if name not in self._known:
                 self._known[name] = _kept(ports.memory, name)
-            taken = self._known[name]
-            if taken is None or taken.content != row.head.content:
-                yield _Job(model, row.head.content, taken)
+            taken, content = self._known[name], row.head.content
+            if taken.content != content:
+                yield _Job(model, content, msgspec.structs.replace(taken, begun=tuple(dict.fromkeys((*taken.begun, content)))))
 
     def _take(self, job: _Job) -> None:
         try:
@@ -200,32 +209,40 @@ class Folders:
                 if len(frames) >= FRAMES:
                     frames = _written(writer, frames, name)
         _written(writer, frames, name)
-        return max(job.taken.gone if job.taken is not None else 0, max(lost.values(), default=0))
+        return max(job.taken.gone, max(lost.values(), default=0))
 
     def _new(self, job: _Job) -> tuple[Sequence[Chunk], Known, dict[str, Instant]]:
-        """The chunks that may have rows or labels that are not in the log, what of them is, and the rows that are in none of the others any more, with
-        their times, unless they are in these.
+        """The chunks that may have rows or labels that are not in the log, what of them is, and the rows that are, or may be, in it and in none of the others
+        any more, with their times, unless they are in these.
         """
-        name = job.model.data.name
-        new = manifest.manifest(self._present(name, job.content), self._blobs)
-        lost: dict[str, Instant] = {}
-        if job.taken is not None:
+        model, taken = job.model, job.taken
+        new, lost = self._chunks(job, job.content), dict[str, Instant]()
+        if taken.content:
             # versions are not kept for good: then the log says what is in it
             with suppress(NotFound, Corrupt):
-                old = manifest.manifest(self._present(name, job.taken.content), self._blobs)
-                fresh = manifest.only_in(new.chunks, old.chunks)
-                back = any(chunk.first <= job.taken.gone for chunk in fresh) if job.taken.gone else False
-                known = Known.of_log(self._log.records(0 if back else job.taken.segment), job.model.name)
+                old = self._chunks(job, taken.content)
+                begun = [manifest.only_in(manifest.only_in(self._chunks(job, content), old), new) for content in taken.begun]
+                fresh = manifest.only_in(new, old)
+                back = any(chunk.first <= taken.gone for chunk in fresh) if taken.gone else False
+                known = Known.of_log(self._log.records(0 if back else taken.segment), model.name)
                 # what lay in a chunk that is there no more was taken: it is there again, with more beside it, or it is gone
-                for chunk in manifest.only_in(old.chunks, new.chunks):
-                    for one, label in rows(job.model, manifest.read(chunk.content, self._blobs)):
+                for chunk in manifest.only_in(old, new):
+                    for one, label in rows(model, manifest.read(chunk.content, self._blobs)):
                         known.labels.setdefault(one.id, set()).update(() if label is None else (label,))
                         lost[one.id] = one.at
+                # of what an attempt has begun with, any part may have been taken
+                for chunk in dict.fromkeys(chain.from_iterable(begun)):
+                    lost.update((one.id, one.at) for one, _ in rows(model, manifest.read(chunk.content, self._blobs)))
                 return fresh, known, lost
-        known = Known.of_log(self._log.records(0), job.model.name)
+        known, newest = Known.of_log(self._log.records(0), model.name), 0
         # nobody can tell which rows are gone: none is newer than the newest, as a rule
-        newest = max((chunk.last for chunk in new.chunks), default=0)
-        return new.chunks, known, {"": newest} if known.labels else {}
+        for content in taken.begun:
+            with suppress(NotFound, Corrupt):
+                newest = max([newest, *(chunk.last for chunk in self._chunks(job, content))])
+        return new, known, {"": newest} if known.labels else {}
+
+    def _chunks(self, job: _Job, content: str) -> Sequence[Chunk]:
+        return manifest.manifest(self._present(job.model.data.name, content), self._blobs).chunks
 
 
 def _written(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:
@@ -236,9 +253,9 @@ def _written(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:
     return []
 
 
-def _kept(memory: Memory, model: str) -> Taken | None:
+def _kept(memory: Memory, model: str) -> Taken:
     raw = memory.load(_KEY + model)
-    return codec.decode(raw, Taken) if raw else None
+    return codec.decode(raw, Taken) if raw else Taken()
 
 
 def rows(model: Model, frame: pl.DataFrame) -> Iterator[tuple[Made, Any]]:

@@ -28,6 +28,7 @@ from flyball.rollout.rules import slow_threshold
 SteerVerb = Literal["pause", "resume", "abort"]
 SettleVerb = Literal["ack", "mitigated", "review", "resolve"]
 _LONGEST_TEXT = 2000
+_LONGEST_ID = 200
 _MOST_WHOLE = 2**53
 
 
@@ -104,10 +105,16 @@ _WITHOUT_TEXT = {
 
 
 def complain(ports: Ports, model: Model, *, command: str, actor: str, what: str, request: str) -> tuple[OpenIncident, Decide[OpenIncident]]:
-    """Open an incident of what a person says is wrong. Raises BadInput where nothing is said."""
+    """Open an incident of what a person says is wrong. request: the id that it is about, to the letter, for it is looked up again by this. Raises BadInput
+    where nothing is said, or no gateway would have taken such an id.
+    """
     if not what.strip():
         raise BadInput("a complaint needs a text", why="whoever sees to it has to know what is wrong", fix="say it in a sentence")
-    order = OpenIncident(id=command, actor=actor, model=model.name, what=line(what)[:_LONGEST_TEXT], request=line(request)[:200])
+    if len(request) > _LONGEST_ID:
+        said = f"the id of the request has {len(request):,} characters"
+        raise BadInput(said, why=f"an id has {_LONGEST_ID} at most", fix="leave the request out, and say which answer it is")
+    asked = request if request.strip() else ""
+    order = OpenIncident(id=command, actor=actor, model=model.name, what=line(what)[:_LONGEST_TEXT], request=asked)
     return order, partial(decide_open, model=model, new_id=ports.clock.new_id)
 
 

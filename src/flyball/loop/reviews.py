@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flyball.clock import Instant, Span, instant, to_second
-from flyball.errors import BadInput
+from flyball.errors import BadInput, escaped
 from flyball.incidents.impact import words
 from flyball.incidents.playbook import mode_of
 from flyball.ledger.bounds import clipped
@@ -96,7 +96,7 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Seq
     lines += ["| | |", "|---|---|"]
     for name, at in (("opened", row.opened_at), ("mitigated", row.mitigated_at), ("reviewed", row.reviewed_at), ("closed", row.closed_at)):
         lines.append(f"| {name} | {to_second(at) if at else 'not yet'} |")
-    lines += [f"| request | {_line(row.request)} |"] if row.request else []
+    lines += [f"| request | {_marked(escaped(row.request))} |"] if row.request else []
     lines += [f"| asked | {_line(str(about))} |"] if about is not None else []
     lines += [f"| owner | {_line(row.owner or 'nobody is named')} |", f"| actions taken | {_taken(done)} |"]
     lines += [f"| chosen, and not done | {undone} |"] if (undone := _not_taken(done)) else []
@@ -121,8 +121,8 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Seq
         lines.append("Nothing was written down.")
     lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
     lines += [f"| {to_second(each.at)} | {_line(each.actor)} | {_line(each.text)} |" for each in told.moments]
-    lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
-    lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
+    lines += [f"\nMore events that are in the record: {told.left_out:,}."] if told.left_out else []
+    lines += [f"\nEvents between the oldest and the newest that were not read: {told.unread:,}."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -136,8 +136,11 @@ def _not_taken(done: Sequence[Deed]) -> str:
 
 def _line(text: str) -> str:
     """Text on one line that is what it says, in a paragraph and in a cell of a table: no Markdown, and no HTML."""
-    plain = _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
-    return _BEGINS.sub(r"\g<1>\\\g<2>", plain)
+    return _marked(" ".join(text.split()))
+
+
+def _marked(text: str) -> str:
+    return _BEGINS.sub(r"\g<1>\\\g<2>", _MARKS.sub(r"\\\g<0>", text))
 
 
 def _lines(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from flyball.clock import to_second
+from flyball.ledger.bounds import counted
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
@@ -54,7 +55,7 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
         case DataRefused():
             return "bad", f"refused     data {event.name}: {first_of(event.violations)}   → flyball check --data"
         case DataCommitted() if event.findings:
-            warned = first_of(tuple(found.text for found in event.findings))
+            warned = first_of(tuple(found.text for found in event.findings), event.unlisted)
             return "bad", f"data        {event.version.name}@{event.version.version} warns: {warned}"
         case DataCommitted() if not event.version.parents:
             return "plain", f"data        {event.version.name}  {event.version.rows:,} rows, the contract holds"
@@ -62,9 +63,10 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
             return None
 
 
-def first_of(texts: Sequence[str]) -> str:
-    """The first of some texts, its first line, and how many more there are; empty where there is none."""
-    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+def first_of(texts: Sequence[str], unlisted: int = 0) -> str:
+    """The first of some texts, its first line, and how many more there are, `unlisted` ones too; empty where there is none."""
+    rest = counted(texts) - 1 + unlisted
+    more = f" (and {rest:,} more)" if rest > 0 else ""
     return texts[0].splitlines()[0] + more if texts and texts[0] else ""
 
 

@@ -67,9 +67,8 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     """From an hour before an incident opened until it was closed, or until now. What another incident tells of is not told here."""
     state = ledger.state()
     data = _data_of(state, library, row.model)
-    others = [
-        other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident and _is_beside(other, row)
-    ]
+    known = [other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident]
+    others = [other for other in known if _is_beside(other, row, now)]
     events, unread = around(ledger, row, now)
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
@@ -119,9 +118,9 @@ def _is_about(state: State, event: Event, row: IncidentRow, data: frozenset[str]
     return (model or next(_models(state, event), "")) == row.model and bool(row.model)
 
 
-def _is_beside(other: IncidentRow, row: IncidentRow) -> bool:
-    """Whether another incident lasted into the time of this one: what was over by then tells of no alert of it."""
-    return not other.closed_at or other.closed_at >= row.opened_at - BEFORE
+def _is_beside(other: IncidentRow, row: IncidentRow, now: Instant) -> bool:
+    """Whether another incident lasted into the time of this one: what was over by then, or opened afterwards, tells of no alert of it."""
+    return (not other.closed_at or other.closed_at >= row.opened_at - BEFORE) and other.opened_at <= (row.closed_at or now)
 
 
 def _is_of(event: Event, row: IncidentRow, others: Sequence[IncidentRow]) -> bool:

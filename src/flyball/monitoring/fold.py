@@ -18,7 +18,7 @@ from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
 
 
 def alert_moved(projection: Projection, recorded: Recorded) -> None:
-    """Write the alert as it stands now; `since` is when it came into its state."""
+    """Write the alert as it stands now."""
     event = recorded.event
     assert isinstance(event, AlertMoved)
     before = projection.get(ALERTS, event.key)
@@ -32,8 +32,16 @@ def alert_moved(projection: Projection, recorded: Recorded) -> None:
         episode=event.episode,
         since=before.since if before is not None and graver else recorded.at,
         finding=event.finding,
+        found_at=_found_at(before, recorded.at, event),
     )
     projection.put(ALERTS, event.key, row)
+
+
+def _found_at(before: AlertRow | None, now: Instant, event: AlertMoved) -> Instant:
+    """As in `AlertRow`."""
+    if event.target == AlertState.FIRING:
+        return now
+    return before.found_at if before is not None and event.target in (AlertState.ACKNOWLEDGED, AlertState.STALE) else 0
 
 
 def bound_raised(projection: Projection, recorded: Recorded) -> None:

@@ -62,7 +62,9 @@ class AlertMoved(Event, frozen=True, tag="alert.moved"):
 
 
 class AlertRow(Record, frozen=True):
-    """An alert as it stands."""
+    """An alert as it stands. `since` is when it came into its state; `found_at` when it fired, or what fired became graver (0: it did not): that somebody is
+    on it, or that nothing comes to judge it by, is no later finding.
+    """
 
     key: str
     model: str
@@ -71,6 +73,7 @@ class AlertRow(Record, frozen=True):
     episode: int
     since: Instant
     finding: Finding
+    found_at: Instant = 0
 
 
 ALERTS = Table("alert", AlertRow)

@@ -72,8 +72,8 @@ class Finding(Record, frozen=True):
     """A rule of a data set's contract that does not hold: `block` keeps what was read from being used, `warn` is only said.
 
     `count` of `of` rows (or values, or steps of time) break it; `column` is empty where it is the data set's own. `values` are those that
-    are new or not known elsewhere. `text` says all of it, and what changed since the last good version. `broken`: a file of predictions is left out,
-    which `values` names, as are `count` of `of` files.
+    are new or not known elsewhere. `text` says all of it, and what changed since the last good version. `broken`: `count` of `of` files of
+    predictions are left out, the first of which `values` names.
     """
 
     rule: RuleName
@@ -123,23 +123,25 @@ class DatasetVersion(Record, frozen=True):
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
-    """A new version of a data set holds its contract and may be used. `findings` are what the contract only warns of."""
+    """A new version of a data set holds its contract and may be used. `findings` are what the contract only warns of (`unlisted` more did not fit)."""
 
     version: DatasetVersion
     findings: tuple[Finding, ...] = ()
+    unlisted: int = 0
 
 
 class DataRefused(Event, frozen=True, tag="data.refused"):
-    """A data set's source changed and what was read does not hold the contract: it is not used. Every violation is listed.
+    """A data set's source changed and what was read does not hold the contract: it is not used.
 
-    `violations` say why in words, also where the source could not be read; `findings` are the rules that do not hold, warnings too, as far
-    as they fit.
+    `violations` say why in words, also where the source could not be read, and last how many more there are; `findings` are the rules that do not
+    hold, warnings too (`unlisted` more did not fit).
     """
 
     name: str
     source_mark: str
     violations: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
+    unlisted: int = 0
 
 
 class SubjectErased(Event, frozen=True, tag="subject.erased"):
@@ -217,7 +219,8 @@ class DatasetRow(Record, frozen=True):
     """The head of a data set: its newest good version, and what is wrong with its source, if anything.
 
     `stale_since` is when its newest row was found to be too old (0: it is not), `stale_from` when it became so; `stale` the times that are over: one by
-    one for three days, then by day, for a hundred days. `first_at` is when the first version was committed. `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
+    one for three days, then by day, for a hundred days. `first_at` is when the first version was committed. `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused;
+    `unlisted` more of them did not fit.
     """
 
     head: DatasetVersion | None
@@ -228,6 +231,7 @@ class DatasetRow(Record, frozen=True):
     stale_from: Instant = 0
     stale: tuple[StaleTime, ...] = ()
     first_at: Instant = 0
+    unlisted: int = 0
 
 
 class ErasureRow(Record, frozen=True):

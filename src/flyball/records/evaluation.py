@@ -75,6 +75,7 @@ class WeakSlices(Record, frozen=True):
 class Packaging(Record, frozen=True):
     """In which form a version is served ("skops", "onnx", or "own": the model's `save=`), and why. Where ONNX was tried: over how many rows it was compared,
     in how many the class differed, the largest difference of a score or number (relative to it where it is above 1), and CPU in µs of batches of 1 and 100 rows.
+    Where it was equal on these rows, and not with missing, infinite or very large values in them, all of that is of the rows with such values.
     """
 
     served: str

@@ -42,6 +42,11 @@ _BUSY, _MOST_UNREAD = 64 << 10, 8 << 20
 where no rollout is under way: what rows cost when they are counted together is a tenth of what they cost a second at a time. What is judged by closed minutes (objectives, contracts,
 volume) loses nothing by it, and all else is told within a minute; a rollout alone decides within seconds."""
 
+_EACH = 100_000
+"""What it costs to count the rows of one model, if only of one row, is some milliseconds: the next look at a log waits so long (µs) for each model that the
+last one had to count, until the minute ends at most. So it takes less than a tenth of a processor, whether ten models answer or five hundred.
+"""
+
 
 class LiveEvidence:
     """Implements `records.evidence.Evidence` on `.flyball/log`. One caller; not for two threads.
@@ -60,6 +65,8 @@ class LiveEvidence:
         self._last: Cursor | None = None
         self._left = 0
         """Bytes that the last look left unread."""
+        self._counted = 0
+        """Models of which the last look that read had something to count."""
         self._given: Cursor | None = None
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
@@ -78,6 +85,7 @@ class LiveEvidence:
         self._fit(watches)
         intake = _Intake(self._names, watches)
         offsets = self._read(cursor.offsets if back or self._last is None else self._last.offsets, intake, back=back)
+        self._counted = len(intake.models)
         intake.into(self._folders)
         batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake)
         self._last, self._left = Cursor(until=max(until, cursor.until), offsets=offsets), 0
@@ -90,8 +98,6 @@ class LiveEvidence:
             return False
         if self._folders.keys() != watches.keys():
             return False
-        if any(watch.arms or watch.slow_us for watch in watches.values()):
-            return False
         known, unread = self._last.offsets, 0
         sizes = wal.sizes(self._log)
         newest = dict(sorted(sizes))
@@ -101,7 +107,11 @@ class LiveEvidence:
                 return False
             unread += more
         before, self._left = self._left, unread
-        return unread - before >= _BUSY and unread < _MOST_UNREAD
+        if unread >= _MOST_UNREAD:
+            return False
+        if until - self._last.until < self._counted * _EACH:
+            return True
+        return unread - before >= _BUSY and not any(watch.arms or watch.slow_us for watch in watches.values())
 
     def labels(self) -> Mapping[str, LabelTally]:
         """What became of labels since this process began, by model."""
@@ -136,6 +146,7 @@ class LiveEvidence:
         for row in self._gone():
             if row.number <= highest.get(row.gateway, -1) and row.last >= oldest:
                 intake.take(record for record in self._unsealed(row) if record.at >= oldest)
+        self._counted = len(intake.models)
         intake.into(self._folders)
         for folder in self._folders.values():
             folder.take(cursor.until)
@@ -230,6 +241,11 @@ class _Intake:
         self._rows: dict[str, dict[str, list[Any]]] = {}
         self._labels: dict[str, dict[str, list[Any]]] = {}
         self._frames: list[tuple[str, bool, pl.DataFrame]] = []
+
+    @property
+    def models(self) -> set[str]:
+        """Those of which there is something to hand on."""
+        return {*self._rows, *self._labels, *(model for model, _, _ in self._frames)}
 
     def take(self, records: Iterable[wal.LogRecord]) -> None:
         """Add records in the order of the log."""

@@ -24,7 +24,8 @@ MAKERS: Final = ("onnx", "skl2onnx")
 """Distributions that decide the bytes of a graph and are not needed to run it."""
 
 REFUSED: Final = "flyball.refused"
-"""The property of a graph that says which columns may hold no NaN ("nan") and which nothing infinite ("inf"), by their places."""
+"""The property of a graph that says which columns may hold no NaN ("nan"), nothing infinite ("inf"), and nothing that 32 bits do not hold ("large"),
+by their places."""
 
 _TREES: Final = ("sklearn.ensemble", "sklearn.tree")
 _INSTALL: Final = "pip install 'flyball[onnx]'"
@@ -99,7 +100,12 @@ class OnnxEstimator:
             raise Corrupt("a stored ONNX graph cannot be read", why=str(error)[:300], fix="train again") from None
         self._dtype = np.float32 if self._session.get_inputs()[0].type == "tensor(float)" else np.float64
         refused = json.loads(self._session.get_modelmeta().custom_metadata_map.get(REFUSED, "{}"))
-        self._no_nan, self._no_infinity = list(refused.get("nan", ())), list(refused.get("inf", ()))
+        # graphs of before say nothing of what is large: those of 32 bits refused it as infinite
+        large = refused.get("large", refused.get("inf", ()) if self._dtype is np.float32 else ())
+        infinite = set(refused.get("inf", ())).difference(large)
+        self._no_nan, self._no_infinity, self._no_large = (
+            np.array(sorted(each), np.intp) for each in (refused.get("nan", ()), infinite, large)
+        )
         self.classes_ = list(classes)
         if classes:
             self.predict_proba = self._probabilities
@@ -118,10 +124,14 @@ class OnnxEstimator:
         return found
 
     def _run(self, X: npt.ArrayLike) -> Floats:
-        rows = np.asarray(X, dtype=self._dtype)
-        if np.isnan(rows[:, self._no_nan]).any():
-            raise ValueError("Input X contains NaN, which the estimator that this graph was made of does not take")
-        if np.isinf(rows[:, self._no_infinity]).any():
-            raise ValueError("Input X contains infinity, which the estimator that this graph was made of does not take")
+        given = np.asarray(X, dtype=np.float64)
+        if self._no_nan.size and np.isnan(given[:, self._no_nan]).any():
+            raise ValueError("Input X contains NaN, which this graph does not take")
+        if self._no_infinity.size and np.isinf(given[:, self._no_infinity]).any():
+            raise ValueError("Input X contains infinity, which this graph does not take")
+        with np.errstate(over="ignore"):
+            rows = given.astype(self._dtype, copy=False)
+            if self._no_large.size and np.isinf(rows[:, self._no_large].astype(np.float32, copy=False)).any():
+                raise ValueError("Input X contains infinity or a value too large for 32 bits, which this graph does not take")
         (found,) = self._session.run([self._output], {INPUT: rows})
         return np.asarray(found, dtype=np.float64)

@@ -1,12 +1,13 @@
 """In which form a version is served: as its estimator, or as an ONNX graph where that answers alike and is clearly faster.
 
-Nothing is converted on trust: the graph is compared with the estimator, as it is read back from its bytes, over at least a thousand rows.
+Nothing is converted on trust: the graph is compared with the estimator, as it is read back from its bytes, over at least a thousand rows, and over
+the same with values that a model is seldom asked with: missing ones, infinite ones, and those that 32 bits do not hold.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,13 @@ CLEARLY: Final = 0.8
 MOST_NODES: Final = 50_000
 """Nodes of trees: more take seconds to convert."""
 
+_ODD: Final = {
+    "nan": (float("nan"), "where values are missing"),
+    "inf": (float("inf"), "where values are infinite"),
+    "large": (1e39, "where values are too large for 32 bits"),
+}
+"""What is put into columns to see whether they are taken, and how it is called. The keys are those of onnx_form.REFUSED."""
+
 _BATCHES: Final = (1, 100)
 _ROUNDS: Final = 3
 _ROUND_S: Final = 0.01
@@ -50,21 +58,21 @@ def choose(released: Predictor, rows: pl.DataFrame, holdout: int, form: str = ""
     compared = rows[max(0, min(holdout, rows.height - LEAST_ROWS)) :].head(MOST_ROWS)
     stored = Predictor(released.model, released.signature, estimators.loads(estimators.dumps(released.fitted)))
     try:
-        data = onnx_form.refusing(onnx_form.graph_of(stored.fitted, rows.width), _refused(stored, compared))
-        graph = Predictor(released.model, released.signature, onnx_form.OnnxEstimator(data, released.signature.classes))
-        classes, difference = _difference(stored.predict(compared), graph.predict(compared))
+        data, found = _equal_graph(stored, compared)
     except FlyballError as error:
         return Packed(None, Packaging(served="skops", why=f"ONNX was tried: {error.what}; {error.why}"))
-    told = Packaging(served="skops", why="", rows=compared.height, classes_differ=classes, difference=difference)
-    if classes or not difference <= TOLERANCE:
-        why = f"its ONNX form answers otherwise: {classes} classes of {compared.height:,} rows differ, scores by up to {difference:.2g}"
-        return Packed(None, _with(told, why=why))
+    told = Packaging(served="skops", why="", rows=found.rows, classes_differ=found.classes, difference=found.difference)
+    if not found.is_equal:
+        where = f" {found.where}" if found.where else ""
+        differ = f"{found.classes} classes of {found.rows:,} rows differ, scores by up to {found.difference:.2g}"
+        return Packed(None, _with(told, why=f"its ONNX form answers otherwise{where}: {differ}"))
+    graph = _asked(stored, data)
     cpu = {
         f"{name}_{batch}": _cpu_us(each, compared.head(batch)) for name, each in (("skops", stored), ("onnx", graph)) for batch in _BATCHES
     }
     share = max(cpu[f"onnx_{batch}"] / cpu[f"skops_{batch}"] for batch in _BATCHES)
     shown = ", ".join(f"{cpu[f'onnx_{batch}']:.0f} against {cpu[f'skops_{batch}']:.0f} µs CPU for {batch}" for batch in _BATCHES)
-    equal = f"equal on {compared.height:,} rows (to {difference:.1g})"
+    equal = f"equal on {compared.height:,} rows (to {found.difference:.1g})"
     if share > CLEARLY and form != "onnx":
         return Packed(None, _with(told, why=f"its ONNX form is {equal} and not clearly faster: {shown}", cpu_us=cpu))
     return Packed(data, _with(told, served="onnx", why=f"{equal} and faster: {shown}", cpu_us=cpu))
@@ -101,20 +109,95 @@ def _why_not(released: Predictor, rows: pl.DataFrame) -> str:
     return f"its trees have {nodes:,} nodes, which take seconds to convert" if nodes > MOST_NODES else ""
 
 
+class _Compared(NamedTuple):
+    """In how many of `rows` the class differs, and the largest difference of a score or number. `where`: which values were put into them, if any."""
+
+    rows: int
+    classes: int
+    difference: float
+    where: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        return not self.classes and self.difference <= TOLERANCE
+
+
+def _equal_graph(stored: Predictor, compared: pl.DataFrame) -> tuple[bytes, _Compared]:
+    """The graph, which refuses what its estimator refuses, and how it compares.
+
+    One that answers missing values otherwise refuses them in columns that are never missing, and is equal if it is in all others. Raises BadInput
+    for an estimator that has no such form.
+    """
+    plain, refused = onnx_form.graph_of(stored.fitted, compared.width), _refused(stored, compared)
+    data = onnx_form.refusing(plain, refused)
+    found = _compared(stored, _asked(stored, data), compared, refused)
+    never = _never_missing(stored, compared.columns)
+    if found.where == _ODD["nan"][1] and not never <= set(refused["nan"]):
+        refused["nan"] = sorted(never | set(refused["nan"]))
+        data = onnx_form.refusing(plain, refused)
+        found = _compared(stored, _asked(stored, data), compared, refused)
+    return data, found
+
+
+def _asked(stored: Predictor, data: bytes) -> Predictor:
+    return Predictor(stored.model, stored.signature, onnx_form.OnnxEstimator(data, stored.signature.classes))
+
+
+def _compared(stored: Predictor, graph: Predictor, rows: pl.DataFrame, refused: Mapping[str, Sequence[int]]) -> _Compared:
+    """The first comparison that is not equal, else the one of `rows` with the largest difference of all."""
+    found = worst = _Compared(rows.height, *_difference(stored.predict(rows), graph.predict(rows)))
+    if not found.is_equal or not rows.height:
+        return found
+    for kind, (_, where) in _ODD.items():
+        if not (places := [place for place in range(rows.width) if place not in refused[kind]]):
+            continue
+        odd = _with_odd(rows, places, kind)
+        # what a scaler makes of the largest numbers is no news
+        with np.errstate(all="ignore"):
+            beside = _Compared(odd.height, *_difference(stored.predict(odd), graph.predict(odd)), where)
+        if not beside.is_equal:
+            return beside
+        worst = max(worst, beside, key=lambda each: each.difference)
+    return found._replace(difference=worst.difference)
+
+
+def _with_odd(rows: pl.DataFrame, places: Sequence[int], kind: str) -> pl.DataFrame:
+    """`MOST_ROWS` of the rows, again where they are few, with such values at these places: in one half of them each place alone, in the other some
+    to all. What is infinite or large has either sign.
+    """
+    chance = np.random.default_rng(0)
+    half, width = MOST_ROWS // 2, len(places)
+    odd = np.zeros((MOST_ROWS, rows.width), dtype=np.bool_)
+    odd[np.arange(half), np.take(places, np.arange(half) % width)] = True
+    odd[half:, places] = chance.random((MOST_ROWS - half, width)) < chance.random((MOST_ROWS - half, 1))
+    made = rows[np.arange(MOST_ROWS) % rows.height].cast(pl.Float64).to_numpy(writable=True)
+    made[odd] = _ODD[kind][0] * chance.choice((-1.0, 1.0), int(odd.sum()))
+    # a missing value is null to whoever asks for a frame
+    return pl.DataFrame(made, schema=rows.columns, orient="row").fill_nan(None)
+
+
+def _never_missing(stored: Predictor, names: Sequence[str]) -> set[int]:
+    """The places of columns that no data set and no request may lack (docs/data.md): what views and transforms make of them may be missing."""
+    columns = stored.model.data.columns
+    found = ((place, columns[name]) for place, name in enumerate(names) if name in columns)
+    return {place for place, column in found if not column.nulls and column.on_breach == "block" and column.on_request != "mark"}
+
+
 def _refused(stored: Predictor, rows: pl.DataFrame) -> dict[str, list[int]]:
-    """The places of the columns in which the estimator takes no NaN, and nothing infinite: one that takes it everywhere is asked once."""
+    """The places of the columns in which the estimator takes no such value, by kind: one that takes it everywhere is asked once."""
     plain = rows.head(1).cast(pl.Float64)
 
     def refuses(value: float, *names: str) -> bool:
         try:
-            stored.predict(plain.with_columns(pl.lit(value).alias(name) for name in names))
+            with np.errstate(all="ignore"):
+                stored.predict(plain.with_columns(pl.lit(value).alias(name) for name in names))
         except BadInput:
             return True
         return False
 
     return {
         kind: [place for place, name in enumerate(rows.columns) if refuses(value, name)] if refuses(value, *rows.columns) else []
-        for kind, value in (("nan", float("nan")), ("inf", float("inf")))
+        for kind, (value, _) in _ODD.items()
     }
 
 
