@@ -267,7 +267,7 @@ def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_ow
     assert row.watched == "8"
     assert row.reference != before.reference
     assert [event.version for event in watched.events(VersionSeen)] == ["7", "8"]
-    watched.send(made(10, 200)[120:])
+    watched.send(made(10, 600)[360:])
     watched.tick()
     watched.tick()
     back = watched.row
@@ -302,7 +302,7 @@ def test_a_version_that_is_rolled_back_elsewhere_is_followed_by_the_one_that_ans
     assert row is not None
     assert row.version == "8", "both answer"
     counted = memories.load(watched.wired.ports.memory).monitor("legacy-risk").labels
-    rows = made(8.5, 40)
+    rows = made(8.5, 400)[:200]
     watched.send(rows)
     watched.label(rows)
     watched.tick()

@@ -6,7 +6,7 @@ here trains, releases or takes back anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
@@ -124,24 +124,33 @@ def predictions(ports: Ports, state: State) -> dict[str, Signature]:
     return found
 
 
-def note_seen(ports: Ports, state: State, batch: Batch, kept: Memories, models: Mapping[str, object]) -> None:
-    """Record the versions of these models that a batch has predictions of, and that were not seen before, or answer again."""
+def note_seen(ports: Ports, batch: Batch, kept: Memories, models: Collection[str]) -> Memories:
+    """Count the predictions that a batch has of each version of these models, and record the versions that were not seen before, and the one that answers again."""
+    state = ports.ledger.state()
     new: dict[tuple[str, str], Instant] = {}
     for traffic in batch.traffic:
         key = (traffic.model, traffic.version)
         if traffic.model in models and state.get(SEEN, "/".join(key)) is None:
             at = traffic.minute * 60_000_000
             new[key] = min(new.get(key, at), at)
-    for model in sorted({traffic.model for traffic in batch.traffic} & models.keys()):
-        row = state.get(ELSEWHERE, model)
-        found = learning.back(kept.monitor(model).seen, row.version) if row is not None else None
-        if found is not None:
-            new.setdefault((model, found[0]), found[1])
     # the one that came first is seen first: the last is the newest
     for (model, version), since in sorted(new.items(), key=lambda item: (item[1], item[0])):
-        command = NoteSeen(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model, version=version, since=since)
-        if decide_note_seen(ports.ledger.state(), command, ports.clock.now()):
-            ports.ledger.execute(command, decide_note_seen)
+        _note(ports, model, version, since)
+    # it is counted by what is recorded: after a kill in between it comes to the same
+    for model in sorted(batch.models.intersection(models)):
+        row, known = ports.ledger.state().get(ELSEWHERE, model), kept.monitor(model)
+        seen = learning.count(known.seen, batch, model, row)
+        kept = kept.with_monitor(msgspec.structs.replace(known, seen=seen))
+        found = learning.back(seen, row) if row is not None else None
+        if found is not None:
+            _note(ports, model, *found)
+    return kept
+
+
+def _note(ports: Ports, model: str, version: str, since: Instant) -> None:
+    command = NoteSeen(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model, version=version, since=since)
+    if decide_note_seen(ports.ledger.state(), command, ports.clock.now()):
+        ports.ledger.execute(command, decide_note_seen)
 
 
 def learnt(state: State, model: Model, kept: Memories) -> list[Finding]:

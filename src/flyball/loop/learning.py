@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -41,6 +42,7 @@ from flyball.loop.watch import declared, watch
 from flyball.monitoring import learning
 from flyball.monitoring.learning import LABELS, ROWS, SPAN
 from flyball.monitoring.state import caught_up
+from flyball.monitoring.windows import KEPT, WEEK
 from flyball.records.base import State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
@@ -67,10 +69,13 @@ MOST: Final = 500_000
 SLICED: Final = 50
 """Values of slices, of all together, in which it is noted how good a version was."""
 
-PART: Final = 8 << 20
+PART: Final = 2 << 20
 """Bytes of a file of the log that are read at once: decoded they are about ten times as many."""
 
-_BESIDE: Final = ("request_id", "__time", "value", "score")
+AT_ONCE: Final = 10_000
+"""Answers, or labels, that are held as they were decoded: in columns they take a tenth of that."""
+
+_BESIDE: Final = {"request_id": pl.String, "__time": pl.Int64, "value": None, "score": None}
 
 _OF_ROW: Final = "of row:"
 """What stands before the name of a row's own column: it may be called as one of those beside it, or as a label's."""
@@ -139,15 +144,15 @@ def segments(log: Path, listed: Iterable[tuple[str, int]]) -> list[wal.SegmentFi
 
 @dataclass(frozen=True)
 class Behind:
-    """What is to be counted of a version that is compared with `reference`: its rows in the log before `cursor`, first seen at `seen_at`; `of` as in
-    ElsewhereRow.
+    """What is to be counted of a version that is compared with `reference`: its rows in the log before `cursor`, first seen at `seen_at`, that were made
+    from `since` on.
     """
 
     model: Model
     version: str
     reference: str
     seen_at: Instant
-    of: str
+    since: Instant
     watch: Watch
     cursor: Cursor
 
@@ -279,22 +284,20 @@ def _behind(ports: Ports, rest: Mapping[str, float]) -> Iterator[Behind]:
         model = readable(ports, row_declared)
         if model is not None and elsewhere(state, model) and time.monotonic() >= rest.get(name, 0.0):
             own = watch(declared(model), state, ports.library)
-            yield Behind(model, known.version, known.reference, seen.seen_at, row.of, own, known.behind)
+            # where the reference is of its own first days, those that came after them
+            since = max(row.watched_since, 0 if row.of else row.until + 1, known.behind.until - (KEPT + 1) * WEEK)
+            yield Behind(model, known.version, known.reference, seen.seen_at, since, own, known.behind)
 
 
 def count(behind: Behind, records: Records) -> tuple[InputCounts, ...]:
-    """Rows of a version that were read before its reference was used, as the loop counts them: those that came after what the reference was made from,
-    or all, where it is of a data set. Raises Unavailable, Corrupt.
+    """Rows of a version that were read before its reference was used, as the loop counts them: those that came since the release, and after what the
+    reference was made from; of weeks that nobody looks at any more, none. Raises Unavailable, Corrupt.
     """
-    model = behind.model
-    answers, _ = _answers(model, behind.version, behind.seen_at, lambda since: records(since, behind.cursor))
-    if answers.is_empty():
-        return ()
+    model, until = behind.model, behind.cursor.until
     # what says a later time is counted when that has come
-    rows = answers.filter(pl.col("__time") <= behind.cursor.until)
-    if not behind.of:
-        first = _first_days(answers)
-        rows = rows.filter(pl.col("__time") > _moment(first, "max")) if first.height else rows.clear()
+    due = pl.col("__time").is_between(behind.since, until)
+    read = records(max(behind.seen_at, behind.since) - int(SPAN), behind.cursor)
+    rows = _answers(model, behind.version, read, lambda answers: answers.filter(due))
     if rows.is_empty():
         return ()
     found, _ = inputs(rows.select(pl.col("__time").alias("at"), plain(rows["value"]).alias("value"), *_own(model)), behind.watch, 0)
@@ -304,7 +307,9 @@ def count(behind: Behind, records: Records) -> tuple[InputCounts, ...]:
 def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | None:
     """What is normal for a version, as far as there is enough; None where there is less in the log than was counted. Raises NotFound, Corrupt."""
     model, version = wanted.model, wanted.row.version
-    answers, labels = _answers(model, version, wanted.row.seen_at, records) if wanted.answers else (pl.DataFrame(), pl.DataFrame())
+    began = wanted.row.seen_at - int(SPAN)
+    labels = _labels(model, records(began)) if wanted.answers and wanted.seen.labels else pl.DataFrame()
+    answers = _answers(model, version, records(began), partial(_of_use, model, labels)) if wanted.answers else pl.DataFrame()
     first = _first_days(answers)
     if not wanted.content and first.is_empty():
         return None
@@ -383,60 +388,97 @@ def _trained_on(model: Model, content: str, blobs: Blobs) -> pl.DataFrame:
 
 
 def _answers(
-    model: Model, version: str, seen_at: Instant, records: Callable[[Instant], Iterator[Iterable[wal.LogRecord]]]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The version's answers in order of their times, each id once, and the labels of the model that were known in time or say no time. A row's own
-    columns have `_OF_ROW` before their names.
+    model: Model, version: str, parts: Iterator[Iterable[wal.LogRecord]], of_use: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """The version's answers in order of their times, each id once. A row's own columns have `_OF_ROW` before their names. `of_use` gives those of what was
+    read so far, in this order, that may be of use once all is read: no others are held.
     """
-    ref, names = f"{model.name}@{version}", dict[str, tuple[str, ...]]()
-    taken: dict[str, list[Any]] = {name: [] for name in _BESIDE}
-    sent: list[list[Any]] = []
-    fields: tuple[str, ...] = ()
-    labels: dict[str, list[Any]] = {"request_id": [], "known": [], "y": []}
-    for part in records(seen_at - int(SPAN)):
-        for record in part:
-            if record.kind == "signature" and record.version == ref and record.input:
-                names[ref] = tuple(record.input[0])
-            elif record.kind == "answer" and record.version == ref and record.status == "ok" and record.input and record.output:
-                marks = record.marks or {}
-                fields = names.get(ref, fields)
-                taken["request_id"].append(record.request_id)
-                taken["__time"].append((marks.get("t") or [record.at])[0])
-                taken["value"].append(record.output[0][0])
-                taken["score"].append(record.output[0][1] if len(record.output[0]) > 1 else None)
-                sent.append([record.input[0][fields.index(name)] if name in fields else None for name in watched(model)])
-            elif record.kind == "label" and record.version == model.name and record.output:
-                labels["request_id"].append(record.request_id)
-                labels["known"].append((record.marks or {}).get("t", UNTOLD))
-                labels["y"].append(record.output[0][0])
-    columns = [_typed(model, name, [values[place] for values in sent]) for place, name in enumerate(watched(model))]
-    beside = [pl.Series(name, values, strict=False) for name, values in taken.items()]
-    rows = pl.DataFrame([*beside, *(each.alias(_OF_ROW + each.name) for each in columns)])
-    rows = rows.unique("request_id", keep="first", maintain_order=True).sort("__time", "request_id")
-    return rows, pl.DataFrame([pl.Series(name, values, strict=False) for name, values in labels.items()])
+    ref, fields = f"{model.name}@{version}", tuple[str, ...]()
+    columns = [*_BESIDE, *(_OF_ROW + name for name in watched(model))]
+    held, rows = list[list[Any]](), pl.DataFrame()
+    for record in (record for part in parts for record in part):
+        if record.version != ref:
+            continue
+        if record.kind == "signature" and record.input:
+            fields = tuple(record.input[0])
+        elif record.kind == "answer" and record.status == "ok" and record.input and record.output:
+            value, score = (*record.output[0], None)[:2]
+            own = [record.input[0][fields.index(name)] if name in fields else None for name in watched(model)]
+            held.append([record.request_id, ((record.marks or {}).get("t") or [record.at])[0], value, score, *own])
+            if len(held) >= AT_ONCE:
+                rows, held = of_use(_in_order(model, rows, held, columns)), []
+    return of_use(_in_order(model, rows, held, columns))
+
+
+def _in_order(model: Model, rows: pl.DataFrame, held: list[list[Any]], columns: Sequence[str]) -> pl.DataFrame:
+    """Answers with those that were read after them."""
+    values = zip(*held, strict=True) if held else ([] for _ in columns)
+    more = pl.DataFrame([_typed(model, name, list(each)) for name, each in zip(columns, values, strict=True)])
+    whole = pl.concat([rows, more], how="vertical_relaxed") if rows.width else more
+    return whole.unique("request_id", keep="first", maintain_order=True).sort("__time", "request_id")
+
+
+def _labels(model: Model, parts: Iterator[Iterable[wal.LogRecord]]) -> pl.DataFrame:
+    """The labels of the model in the order in which they came: `request_id`, when each was `known`, and `y`."""
+    held, frames = list[tuple[str, Instant, Any]](), list[pl.DataFrame]()
+
+    def take() -> None:
+        columns = zip(("request_id", "known", "y"), zip(*held, strict=True), strict=True)
+        frames.append(pl.DataFrame([pl.Series(name, list(values), strict=False) for name, values in columns]))
+        held.clear()
+
+    for record in (record for part in parts for record in part):
+        if record.kind == "label" and record.version == model.name and record.output:
+            held.append((record.request_id, (record.marks or {}).get("t", UNTOLD), record.output[0][0]))
+            if len(held) >= AT_ONCE:
+                take()
+    if held:
+        take()
+    return pl.concat(frames, how="vertical_relaxed") if frames else pl.DataFrame()
 
 
 def _typed(model: Model, name: str, values: list[Any]) -> pl.Series:
-    kind = model.data.columns[name].type
+    if name in _BESIDE:
+        return pl.Series(name, values, dtype=_BESIDE[name], strict=False)
+    kind = model.data.columns[name.removeprefix(_OF_ROW)].type
     # the log has times as µs
     return pl.Series(name, values, dtype=pl.Int64 if kind == "time" else DTYPES[kind], strict=False)
 
 
+def _of_use(model: Model, labels: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Answers of the first days, as far as it is known which these are, and the first of all others that have a label."""
+    end = _end(answers)
+    if end is None:
+        return answers
+    early, later = answers.filter(pl.col("__time") <= end), answers.filter(pl.col("__time") > end)
+    return pl.concat([early, later.join(_known(model, later, labels).head(LABELS), on="request_id", how="semi")])
+
+
+def _end(answers: pl.DataFrame) -> Instant | None:
+    """When the first days are over: after a week, or with the first thousand where a week brought fewer; None: there are not so many."""
+    return max(answers["__time"][0] + int(SPAN), answers["__time"][ROWS - 1]) if answers.height >= ROWS else None
+
+
 def _first_days(answers: pl.DataFrame) -> pl.DataFrame:
-    """The answers of the first week, or of the first thousand where a week brought fewer; of very many, some of each moment."""
-    if answers.height < ROWS:
+    """The answers of the first days; of very many, some of each moment."""
+    end = _end(answers)
+    if end is None:
         return answers.clear() if answers.width else answers
-    end = max(answers["__time"][0] + int(SPAN), answers["__time"][ROWS - 1])
     first = answers.filter(pl.col("__time") <= end)
     return first if first.height <= MOST else first.gather_every(-(-first.height // MOST))
 
 
-def _judged(model: Model, answers: pl.DataFrame, first: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """Answers with their labels (`y`), known in time: those of the first days, or the first so many of all where these have too few; else none."""
+def _known(model: Model, answers: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Answers, in order of their times, with their labels (`y`) that were known in time or say no time; of several the last."""
     if answers.is_empty() or labels.is_empty():
-        return pl.DataFrame()
+        return answers.clear()
     known = answers.join(labels, on="request_id", how="inner").filter(pl.col("known") <= pl.col("__time") + int(label_delay(model)))
-    known = known.sort("known").unique("request_id", keep="last", maintain_order=True).sort("__time", "request_id")
+    return known.sort("known").unique("request_id", keep="last", maintain_order=True).sort("__time", "request_id")
+
+
+def _judged(model: Model, answers: pl.DataFrame, first: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Answers with their labels: those of the first days, or the first so many of all where these have too few; else none."""
+    known = _known(model, answers, labels)
     early = known.filter(pl.col("__time") <= _moment(first, "max")) if first.height else known.clear()
     judged = early if early.height >= LABELS else known.head(LABELS)
     return judged if judged.height >= LABELS else pl.DataFrame()

@@ -16,7 +16,6 @@ import msgspec
 from flyball.clock import Instant, Span
 from flyball.loop import keeping
 from flyball.loop.ports import Library, Memory
-from flyball.monitoring import learning
 from flyball.monitoring import state as monitoring
 from flyball.monitoring.heard import Heard
 from flyball.monitoring.state import MonitorState
@@ -34,7 +33,7 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
-FORM = 5
+FORM = 6
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 
@@ -149,10 +148,7 @@ class Memories:
         for model in watches if batch.gaps else ():
             kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
         for model in batch.models & set(watches):
-            counted = monitoring.absorb(kept.monitor(model), batch, watches[model].bins, heard)
-            if watches[model].patience:
-                counted = msgspec.structs.replace(counted, seen=learning.count(counted.seen, batch, model))
-            kept = kept.with_monitor(counted)
+            kept = kept.with_monitor(monitoring.absorb(kept.monitor(model), batch, watches[model].bins, heard))
             row = active.get(model)
             if row is not None:
                 grown = accumulate(kept.evidence(row.rollout), batch, row)

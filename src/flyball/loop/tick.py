@@ -294,7 +294,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
         kept = kept.inherited(rollout, state) if rollout is not None else kept
     kept = kept.with_batch(batch, cursor, active, watches)
     # before the cursor is kept: a version that is seen and not noted would never be seen again
-    note_seen(ports, state, batch, kept, {model: watch for model, watch in watches.items() if watch.patience})
+    kept = note_seen(ports, batch, kept, [model for model, watch in watches.items() if watch.patience])
     kept = meter(kept, ports, state, batch, now)
     memories.save(ports.memory, kept)
     return kept

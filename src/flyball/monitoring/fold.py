@@ -69,8 +69,8 @@ def features_verified(projection: Projection, recorded: Recorded) -> None:
 
 
 def version_seen(projection: Projection, recorded: Recorded) -> None:
-    """It answers from here on, unless what came is of a time before the one that does: predictions of a former version may be sent later. What was normal
-    for the one before goes on being used until this one has its own reference.
+    """It answers from here on, unless what came is of a time before the one that does: predictions of a former version may be sent later. One that is
+    back has what was normal for it; until another one has its own reference, that of the one before goes on being used.
     """
     event = recorded.event
     assert isinstance(event, VersionSeen)
@@ -83,32 +83,42 @@ def version_seen(projection: Projection, recorded: Recorded) -> None:
         new = ElsewhereRow(model=event.model, version=event.version, seen_at=seen.seen_at, since=event.since)
         projection.put(ELSEWHERE, event.model, new)
     elif event.since >= before.since:
-        new = msgspec.structs.replace(before, version=event.version, seen_at=seen.seen_at, since=event.since)
+        new = msgspec.structs.replace(before, version=event.version, seen_at=seen.seen_at, since=event.since, back=known is not None)
+        if seen.made is not None and before.watched != event.version:
+            new = _watched(new, seen.made, seen.made_at)
         projection.put(ELSEWHERE, event.model, new)
 
 
 def reference_made(projection: Projection, recorded: Recorded) -> None:
-    """What is normal from now on."""
+    """What is normal from now on, and whenever this version answers again."""
     event = recorded.event
     assert isinstance(event, ReferenceMade)
-    before = projection.get(ELSEWHERE, event.model)
+    before, key = projection.get(ELSEWHERE, event.model), f"{event.model}/{event.version}"
+    seen = projection.get(SEEN, key)
     assert before is not None, "a version has a reference once it was seen"
-    row = msgspec.structs.replace(
-        before,
-        watched=event.version,
-        watched_since=before.since,
-        made_at=recorded.at,
-        reference=event.reference,
-        rows=event.rows,
-        of=event.of,
-        predictions=event.predictions,
-        labels=event.labels,
-        loss_bound=event.loss_bound,
-        loss_cap=event.loss_cap,
-        metrics=event.metrics,
-        by_slice=event.by_slice,
+    assert seen is not None, "a version has a reference once it was seen"
+    projection.put(ELSEWHERE, event.model, _watched(before, event, recorded.at))
+    projection.put(SEEN, key, msgspec.structs.replace(seen, made=event, made_at=recorded.at))
+
+
+def _watched(row: ElsewhereRow, made: ReferenceMade, at: Instant) -> ElsewhereRow:
+    """The version that answers is compared with what was `made` of it, at `at`."""
+    return msgspec.structs.replace(
+        row,
+        watched=made.version,
+        watched_since=row.since,
+        made_at=at,
+        until=made.until,
+        reference=made.reference,
+        rows=made.rows,
+        of=made.of,
+        predictions=made.predictions,
+        labels=made.labels,
+        loss_bound=made.loss_bound,
+        loss_cap=made.loss_cap,
+        metrics=made.metrics,
+        by_slice=made.by_slice,
     )
-    projection.put(ELSEWHERE, event.model, row)
 
 
 def performance_estimated(projection: Projection, recorded: Recorded) -> None:

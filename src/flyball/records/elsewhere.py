@@ -9,7 +9,8 @@ from flyball.records.estimates import Estimate
 
 class VersionSeen(Event, frozen=True, tag="version.seen"):
     """A prediction came of a version that none had come of before: somebody released it elsewhere, or sends later what a former one answered. Or a former
-    one alone answers again. `since`: when the oldest of those that came with it was made; of one that is back, when the other's last one was.
+    one answers again in the place of another. `since`: when the oldest of those that came with it was made; of one that is back, when the first of
+    those was made that speak for it.
     """
 
     model: str
@@ -41,19 +42,22 @@ class ReferenceMade(Event, frozen=True, tag="reference.made"):
 
 
 class ElsewhereRow(Record, frozen=True):
-    """A model that is served elsewhere. `version` is the one that answers, first seen at `seen_at`; `since` as in the event.
+    """A model that is served elsewhere. `version` is the one that answers, first seen at `seen_at`; `since` as in the event; `back`: it was seen before, and
+    answers again.
 
     `watched` is the version that has the reference (empty: none has one yet): the former one, until the newest has its own. All else is of it;
-    `watched_since` is its `since`.
+    `watched_since` is its `since`, `until` when the last of the rows was made that the reference is of.
     """
 
     model: str
     version: str
     seen_at: Instant
     since: Instant
+    back: bool = False
     watched: str = ""
     watched_since: Instant = 0
     made_at: Instant = 0
+    until: Instant = 0
     reference: BlobHash = ""
     rows: int = 0
     of: str = ""
@@ -66,11 +70,13 @@ class ElsewhereRow(Record, frozen=True):
 
 
 class SeenRow(Record, frozen=True):
-    """A version that was seen, and when first."""
+    """A version that was seen, and when first; and what was last said of what is normal for it (None: nothing yet), at `made_at`."""
 
     model: str
     version: str
     seen_at: Instant
+    made: ReferenceMade | None = None
+    made_at: Instant = 0
 
 
 ELSEWHERE = Table("elsewhere", ElsewhereRow)
