@@ -20,7 +20,7 @@ from flyball.records.alerts import AlertState, Finding
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.evidence import Quality
-from flyball.records.incidents import Cause, IncidentNoted, IncidentOpened, IncidentRow, IncidentState, Review
+from flyball.records.incidents import Cause, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState, Review
 from flyball.records.mutes import AlertMuted, AlertUnmuted
 from flyball.records.versions import ChampionChanged
 
@@ -259,3 +259,22 @@ def test_what_it_has_cost_is_noted_when_it_is_mitigated() -> None:
     assert row.impact is not None
     assert (row.impact.requests, row.impact.errors, row.impact.labelled, row.impact.wrong) == (500, 3, 100, 20.0)
     assert alerts_of(story.state, "m")
+
+
+def test_a_release_that_ends_an_incident_and_fails_is_why_it_opens_again() -> None:
+    story = Story()
+    drift = found("input_drift", column="x")
+    story.report(drift)
+    story.later(20 * HOUR)
+    story.release()
+    why = "another champion's route was in force everywhere 20 h after the incident opened"
+    row = story.row
+    story.add(IncidentMoved(incident=row.incident, source=row.state, target=IncidentState.MITIGATED, why=why))
+    # its windows begin anew with the champion
+    quiet = msgspec.structs.replace(drift, severity="none", standing="insufficient")
+    story.later(MINUTE)
+    story.report(quiet)
+    story.later(2 * HOUR)
+    story.report(quiet, found("errors"))
+    assert story.row.state == IncidentState.OPEN
+    assert story.row.causes[0].what == "version 1.1.0 took over"

@@ -70,6 +70,11 @@ def test_the_next_look_comes_a_tenth_of_a_second_later_for_each_model_that_was_c
     assert found == [30, 0, 0, 90, 0, 0, 90, 0, 0, 90]
 
 
+def test_a_rollout_waits_for_no_more_than_ten_seconds(tmp_path, many):
+    found, _ = counted(LiveEvidence(tmp_path), many(200, rollouts=True), range(21))
+    assert found == [200, *[0] * 9, 2_000, *[0] * 9, 2_000]
+
+
 def test_ten_models_are_counted_each_second(tmp_path, many):
     found, _ = counted(LiveEvidence(tmp_path), many(10), range(6))
     assert found == [10] * 6

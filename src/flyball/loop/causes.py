@@ -45,6 +45,9 @@ def causes_of(
     """
     rows = list(alerts)
     own = next((row for row in rows if row.key == incident.alert and row.state not in _WELL), None)
+    if own is not None and incident.reopened_at and own.found_at <= incident.opened_at:
+        # it has not fired since: what it fired for was over
+        own = None
     began = max(incident.opened_at, incident.reopened_at)
     # the incident opens later where its alert was muted
     seen = began if own is None or not own.found_at else min(own.found_at, began)

@@ -37,7 +37,8 @@ _LONGEST: Final = 200
 """Characters of a value that a line shows."""
 
 _SHORT: Final = 3
-_RAISED = re.compile(r"([A-Za-z_]\w*): ")
+_RAISED = re.compile(r"(?:^|: )[A-Za-z_]\w*(?=: )")
+"""What was raised, in words such as "model "m" failed to predict 1 rows: ValueError: …"."""
 
 HIDDEN: Final = "…"
 """What stands for a value that may say who a row is of."""
@@ -226,9 +227,11 @@ def _told(model: Model, request: str, record: wal.LogRecord, place: int, names: 
 
 
 def _said(model: Model, why: str, rows: Sequence[Sequence[Any]] | None, names: Sequence[str]) -> str:
-    """What an error says: of an exception the class, for its text may quote what it was given; other words unless they bear a value that is not shown."""
-    raised = _RAISED.match(why)
-    told, shown = f"{raised[1]}: {HIDDEN}" if raised else why, _told_of(model)
+    """What an error says: up to the class of an exception, for its text may quote what it was given; other words unless they bear a value that is not
+    shown.
+    """
+    raised = _RAISED.search(why)
+    told, shown = f"{why[: raised.end()]}: {HIDDEN}" if raised else why, _told_of(model)
     unshown = [value for row in rows or () for name, value in zip_longest(names, row) if name not in shown]
     return HIDDEN if (why and not rows and not raised) or any(_bears(told, value) for value in unshown) else told
 

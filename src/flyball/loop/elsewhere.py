@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from flyball.clock import Instant
-from flyball.declare.elsewhere import classes, is_elsewhere
+from flyball.declare.elsewhere import UNVERSIONED, classes, is_elsewhere
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.loop.freshness import ages
@@ -130,7 +130,9 @@ def note_seen(ports: Ports, batch: Batch, kept: Memories, models: Collection[str
     new: dict[tuple[str, str], Instant] = {}
     for traffic in batch.traffic:
         key = (traffic.model, traffic.version)
-        if traffic.model in models and state.get(SEEN, "/".join(key)) is None:
+        # a row that has neither a version nor an answer speaks for none
+        told = traffic.version != UNVERSIONED or traffic.n > traffic.errors
+        if told and traffic.model in models and state.get(SEEN, "/".join(key)) is None:
             at = traffic.minute * 60_000_000
             new[key] = min(new.get(key, at), at)
     # the one that came first is seen first: the last is the newest

@@ -221,7 +221,6 @@ class Folders:
             # versions are not kept for good: then the log says what is in it
             with suppress(NotFound, Corrupt):
                 old = self._chunks(job, taken.content)
-                begun = [manifest.only_in(manifest.only_in(self._chunks(job, content), old), new) for content in taken.begun]
                 fresh = manifest.only_in(new, old)
                 back = any(chunk.first <= taken.gone for chunk in fresh) if taken.gone else False
                 known = Known.of_log(self._log.records(0 if back else taken.segment), model.name)
@@ -231,15 +230,21 @@ class Folders:
                         known.labels.setdefault(one.id, set()).update(() if label is None else (label,))
                         lost[one.id] = one.at
                 # of what an attempt has begun with, any part may have been taken
-                for chunk in dict.fromkeys(chain.from_iterable(begun)):
+                begun = (self._there(job, content) for content in taken.begun)
+                for chunk in manifest.only_in(manifest.only_in(tuple(dict.fromkeys(chain.from_iterable(begun))), old), new):
                     lost.update((one.id, one.at) for one, _ in rows(model, manifest.read(chunk.content, self._blobs)))
                 return fresh, known, lost
         known, newest = Known.of_log(self._log.records(0), model.name), 0
         # nobody can tell which rows are gone: none is newer than the newest, as a rule
-        for content in taken.begun:
-            with suppress(NotFound, Corrupt):
-                newest = max([newest, *(chunk.last for chunk in self._chunks(job, content))])
+        for content in (*taken.begun, taken.content):
+            newest = max([newest, *(chunk.last for chunk in self._there(job, content))])
         return new, known, {"": newest} if known.labels else {}
+
+    def _there(self, job: _Job, content: str) -> Sequence[Chunk]:
+        """The chunks of a content; none where it is kept no more."""
+        with suppress(NotFound, Corrupt):
+            return self._chunks(job, content) if content else ()
+        return ()
 
     def _chunks(self, job: _Job, content: str) -> Sequence[Chunk]:
         return manifest.manifest(self._present(job.model.data.name, content), self._blobs).chunks

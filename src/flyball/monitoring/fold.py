@@ -106,7 +106,7 @@ def _watched(row: ElsewhereRow, made: ReferenceMade, at: Instant) -> ElsewhereRo
     return msgspec.structs.replace(
         row,
         watched=made.version,
-        watched_since=row.since,
+        watched_since=row.watched_since if row.watched == made.version else row.since,
         made_at=at,
         until=made.until,
         reference=made.reference,

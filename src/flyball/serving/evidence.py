@@ -47,6 +47,9 @@ _EACH = 100_000
 last one had to count, until the minute ends at most. So it takes less than a tenth of a processor, whether ten models answer or five hundred.
 """
 
+_ROLLOUT = 10_000_000
+"""So long (µs) it waits at most where a rollout is under way: its guards are to decide within seconds."""
+
 
 class LiveEvidence:
     """Implements `records.evidence.Evidence` on `.flyball/log`. One caller; not for two threads.
@@ -109,9 +112,10 @@ class LiveEvidence:
         before, self._left = self._left, unread
         if unread >= _MOST_UNREAD:
             return False
-        if until - self._last.until < self._counted * _EACH:
+        rollout, pause = any(watch.arms or watch.slow_us for watch in watches.values()), self._counted * _EACH
+        if until - self._last.until < (min(pause, _ROLLOUT) if rollout else pause):
             return True
-        return unread - before >= _BUSY and not any(watch.arms or watch.slow_us for watch in watches.values())
+        return unread - before >= _BUSY and not rollout
 
     def labels(self) -> Mapping[str, LabelTally]:
         """What became of labels since this process began, by model."""
@@ -146,7 +150,6 @@ class LiveEvidence:
         for row in self._gone():
             if row.number <= highest.get(row.gateway, -1) and row.last >= oldest:
                 intake.take(record for record in self._unsealed(row) if record.at >= oldest)
-        self._counted = len(intake.models)
         intake.into(self._folders)
         for folder in self._folders.values():
             folder.take(cursor.until)
