@@ -20,7 +20,8 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -152,15 +153,20 @@ ROWS = pl.DataFrame({name: RANDOM.normal(size=3_000) for name in ("income", "deb
 SCORE = ROWS["income"] + ROWS["debt"] ** 2 + 0.3 * RANDOM.normal(size=3_000)
 
 
-def chosen(estimator, monkeypatch, rows: pl.DataFrame = ROWS, **income) -> tuple[packaging.Packed, Predictor, Predictor | None]:
-    """What is chosen where every form is fast enough, and the estimator and its graph as they are asked. `income`: how its column is declared."""
+def chosen(
+    estimator, monkeypatch, rows: pl.DataFrame = ROWS, *, kind: type = float, **income
+) -> tuple[packaging.Packed, Predictor, Predictor | None]:
+    """What is chosen where every form is fast enough, and the estimator and its graph as they are asked. `kind`, `income`: how its column is declared.
+    Columns of `rows` that are none of the data set's are made by transforms.
+    """
     monkeypatch.setattr(packaging, "CLEARLY", math.inf)
     numbers = is_regressor(estimator)
     label = fb.column(float if numbers else int, one_of=None if numbers else (0, 1), known_after="1d")
-    columns = {"income": fb.column(float, **income), "debt": fb.column(float), "age": fb.column(float), "y": label}
+    columns = {"income": fb.column(kind, **income), "debt": fb.column(float), "age": fb.column(float), "y": label}
     data = fb.Dataset("d", source="data/*.parquet", time="at", columns=columns)
     train = fb.Train(fit, window="30d", holdout="7d")
-    model = fb.Model("m", task="regression" if numbers else "binary", data=data, label="y", framing=fb.Framing("t"), train=train)
+    task, made = "regression" if numbers else "binary", {name: pl.col("income") * 2 for name in rows.columns if name not in columns}
+    model = fb.Model("m", task=task, data=data, label="y", framing=fb.Framing("t"), train=train, transforms=made)
     y = SCORE if numbers else (SCORE > 0.7).cast(pl.Int64)
     classes = () if numbers else (0, 1)
     own = Predictor(model, signature(model, classes), estimator.fit(rows[:2_000], y[:2_000]))
@@ -264,10 +270,127 @@ def test_a_form_that_answers_other_odd_values_otherwise_is_not_served(kind, monk
 
     monkeypatch.setattr(onnx_form.OnnxEstimator, "_run", run)
     # a linear model takes large values, and none that are missing
-    told = chosen(BOOSTED if kind == "inf" else LogisticRegression(), monkeypatch)[0].told
+    rows = ROWS.with_columns((pl.col("income") * 2).alias("twice"))
+    told = chosen(BOOSTED if kind == "inf" else LogisticRegression(), monkeypatch, rows)[0].told
     where = {"inf": "infinite", "large": "too large for 32 bits"}[kind]
     assert (told.served, told.rows) == ("skops", packaging.MOST_ROWS)
     assert told.why.startswith(f"its ONNX form answers otherwise where values are {where}: ")
+
+
+def other_than_its_estimator(monkeypatch, kind: str, places: tuple[int, ...]) -> None:
+    """Graphs answer otherwise where such a value stands at one of these places."""
+    own_run = onnx_form.OnnxEstimator._run
+
+    def run(self, X):
+        given = X[:, places]
+        wrong = {"nan": np.isnan(given), "inf": np.isinf(given), "large": np.isfinite(given) & (np.abs(given) > 1e38)}[kind]
+        return np.where(wrong.any(axis=1, keepdims=True), 0.5, own_run(self, X))
+
+    monkeypatch.setattr(onnx_form.OnnxEstimator, "_run", run)
+
+
+BOUNDED = {"between": (-9, 9)}
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("kind", "income", "served"),
+    [
+        ("inf", {}, "onnx"),
+        ("inf", {"on_request": "mark"}, "onnx"),
+        ("inf", {"on_breach": "warn"}, "onnx"),
+        ("large", {}, "skops"),
+        ("large", {"kind": int}, "onnx"),
+        ("large", {"kind": int, "on_request": "mark", "on_breach": "warn"}, "onnx"),
+        ("large", {"kind": bool}, "onnx"),
+        ("large", BOUNDED, "onnx"),
+        ("large", {"between": (-9, 1e300)}, "skops"),
+        ("large", {"one_of": (0.5, 1.5)}, "onnx"),
+        ("large", {"on_request": "impute", **BOUNDED}, "onnx"),
+        ("large", {"on_request": "mark", **BOUNDED}, "skops"),
+        ("large", {"on_breach": "warn", **BOUNDED}, "skops"),
+    ],
+    ids=str,
+)
+def test_what_a_column_never_holds_is_refused_where_the_form_answers_it_otherwise(kind, income, served, monkeypatch):
+    with monkeypatch.context() as patched:
+        other_than_its_estimator(patched, kind, (0,))
+        packed, own, _ = chosen(BOOSTED, patched, **income)
+    assert packed.told.served == served, packed.told.why
+    if packed.graph is None:
+        return
+    graph = Predictor(own.model, own.signature, onnx_form.OnnxEstimator(packed.graph, own.signature.classes))
+    odd = pl.lit({"inf": math.inf, "large": 1e39}[kind])
+    for name in ROWS.columns:
+        asked = ROWS.tail(5).with_columns(odd.alias(name))
+        # what is infinite never comes, and of these two what is large may
+        if kind == "large" and name != "income":
+            assert np.allclose(graph.predict(asked).score, own.predict(asked).score, atol=packaging.TOLERANCE)
+        else:
+            with pytest.raises(BadInput, match="infinity"):
+                graph.predict(asked)
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ["twice", "y"])
+@pytest.mark.parametrize("kind", ["nan", "inf", "large"])
+def test_what_a_transform_makes_may_hold_anything(kind, name, monkeypatch):
+    other_than_its_estimator(monkeypatch, kind, (3,))
+    packed, _, _ = chosen(BOOSTED, monkeypatch, ROWS.with_columns((pl.col("income") * 2).alias(name)), **BOUNDED)
+    assert (packed.told.served, packed.told.rows) == ("skops", packaging.MOST_ROWS)
+    assert packed.told.why.startswith(f"its ONNX form answers otherwise {packaging._ODD[kind][1]}: ")
+
+
+@needs_onnx
+def test_neighbours_that_lie_alike_far_from_what_nobody_asks_are_no_difference(monkeypatch):
+    rows = ROWS.select("income")
+    estimator = KNeighborsClassifier(5)
+    packed, own, graph = chosen(estimator, monkeypatch, rows, **BOUNDED)
+    assert packed.told.served == "onnx", packed.told.why
+    assert np.allclose(graph.predict(rows.tail(50)).score, own.predict(rows.tail(50)).score)
+    with pytest.raises(BadInput, match="too large"):
+        graph.predict(rows.tail(1).with_columns(pl.lit(1e39).alias("income")))
+    told = chosen(estimator, monkeypatch, rows)[0].told
+    assert told.why.startswith("its ONNX form answers otherwise where values are too large for 32 bits: ")
+
+
+@needs_onnx
+@pytest.mark.parametrize(("income", "served"), [({}, "skops"), (BOUNDED, "onnx")], ids=str)
+def test_where_an_estimator_has_no_answer_matters_only_if_it_may_be_asked(income, served, monkeypatch):
+    rows = ROWS.select("income")
+    fitted = PoissonRegressor().fit(rows[:2_000], -rows["income"][:2_000] + 10)
+    assert fitted.coef_[0] < 0, "or the answer to what is far below is 0"
+    monkeypatch.setattr(PoissonRegressor, "fit", lambda self, *_: fitted)
+    told = chosen(PoissonRegressor(), monkeypatch, rows, **income)[0].told
+    assert told.served == served, told.why
+    assert served == "onnx" or "answers that are NaN or infinite" in told.why
+
+
+@needs_onnx
+def test_forms_are_compared_some_rows_at_a_time(monkeypatch):
+    asked = []
+    predict = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda self, X: asked.append(X.height) or predict(self, X))
+    packed, _, _ = chosen(BOOSTED, monkeypatch)
+    assert (packed.told.rows, max(asked)) == (1_000, packaging._PIECE)
+    assert asked.count(packaging._PIECE) == 2 * (1_000 + 3 * packaging.MOST_ROWS) // packaging._PIECE
+
+
+def test_what_differs_is_added_up_over_the_pieces():
+    class Answers:
+        """Numbers of a column as they are, or the last one otherwise."""
+
+        def __init__(self, off: float) -> None:
+            self.off = off
+
+        def predict(self, X: pl.DataFrame) -> Predictions:
+            score = X["score"].to_numpy() + self.off * (X["score"].to_numpy() > 0.9)
+            return Predictions(score > 0.95, score)
+
+    rows = pl.DataFrame({"score": np.linspace(0, 1, 1_200)})
+    classes, difference = packaging._beside(Answers(0.0), Answers(-0.25), rows)
+    assert (classes, difference) == (60, pytest.approx(0.25))
+    assert packaging._beside(Answers(0.0), Answers(-0.25), rows.clear()) == (0, 0.0)
 
 
 def test_odd_values_are_put_into_each_column_alone_and_into_several():

@@ -6,6 +6,7 @@ the same with values that a model is seldom asked with: missing ones, infinite o
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from flyball.declare.columns import Column
 from flyball.errors import BadInput, FlyballError
+from flyball.features.fields import inputs
 from flyball.records.evaluation import Packaging
 from flyball.training import estimators, onnx_form
 from flyball.training.evaluating import Found, Subject
@@ -36,6 +39,11 @@ _ODD: Final = {
     "large": (1e39, "where values are too large for 32 bits"),
 }
 """What is put into columns to see whether they are taken, and how it is called. The keys are those of onnx_form.REFUSED."""
+
+_MOST_32: Final = float(np.finfo(np.float32).max)
+
+_PIECE: Final = 500
+"""Rows that are asked at once when forms are compared: a graph of neighbours holds each row's distance to every one that it was fitted on."""
 
 _BATCHES: Final = (1, 100)
 _ROUNDS: Final = 3
@@ -63,7 +71,7 @@ def choose(released: Predictor, rows: pl.DataFrame, holdout: int, form: str = ""
         return Packed(None, Packaging(served="skops", why=f"ONNX was tried: {error.what}; {error.why}"))
     told = Packaging(served="skops", why="", rows=found.rows, classes_differ=found.classes, difference=found.difference)
     if not found.is_equal:
-        where = f" {found.where}" if found.where else ""
+        where = f" {_ODD[found.kind][1]}" if found.kind else ""
         differ = f"{found.classes} classes of {found.rows:,} rows differ, scores by up to {found.difference:.2g}"
         return Packed(None, _with(told, why=f"its ONNX form answers otherwise{where}: {differ}"))
     graph = _asked(stored, data)
@@ -110,12 +118,15 @@ def _why_not(released: Predictor, rows: pl.DataFrame) -> str:
 
 
 class _Compared(NamedTuple):
-    """In how many of `rows` the class differs, and the largest difference of a score or number. `where`: which values were put into them, if any."""
+    """In how many of `rows` the class differs, and the largest difference of a score or number. `kind`: which values (of _ODD) were put into them, if any;
+    `failed`: what then came in place of an answer.
+    """
 
     rows: int
     classes: int
     difference: float
-    where: str = ""
+    kind: str = ""
+    failed: BadInput | None = None
 
     @property
     def is_equal(self) -> bool:
@@ -125,18 +136,19 @@ class _Compared(NamedTuple):
 def _equal_graph(stored: Predictor, compared: pl.DataFrame) -> tuple[bytes, _Compared]:
     """The graph, which refuses what its estimator refuses, and how it compares.
 
-    One that answers missing values otherwise refuses them in columns that are never missing, and is equal if it is in all others. Raises BadInput
-    for an estimator that has no such form.
+    One that answers odd values otherwise refuses them in the columns that never hold such, and is equal if it is in all others. Raises BadInput for an
+    estimator that has no such form, and where one of the two fails.
     """
     plain, refused = onnx_form.graph_of(stored.fitted, compared.width), _refused(stored, compared)
-    data = onnx_form.refusing(plain, refused)
-    found = _compared(stored, _asked(stored, data), compared, refused)
-    never = _never_missing(stored, compared.columns)
-    if found.where == _ODD["nan"][1] and not never <= set(refused["nan"]):
-        refused["nan"] = sorted(never | set(refused["nan"]))
+    while True:
         data = onnx_form.refusing(plain, refused)
         found = _compared(stored, _asked(stored, data), compared, refused)
-    return data, found
+        never = _never(stored, compared.columns, found.kind) if found.kind else set()
+        if never <= set(refused.get(found.kind, ())):
+            if found.failed is not None:
+                raise found.failed
+            return data, found
+        refused[found.kind] = sorted(never.union(refused[found.kind]))
 
 
 def _asked(stored: Predictor, data: bytes) -> Predictor:
@@ -145,20 +157,29 @@ def _asked(stored: Predictor, data: bytes) -> Predictor:
 
 def _compared(stored: Predictor, graph: Predictor, rows: pl.DataFrame, refused: Mapping[str, Sequence[int]]) -> _Compared:
     """The first comparison that is not equal, else the one of `rows` with the largest difference of all."""
-    found = worst = _Compared(rows.height, *_difference(stored.predict(rows), graph.predict(rows)))
+    found = worst = _Compared(rows.height, *_beside(stored, graph, rows))
     if not found.is_equal or not rows.height:
         return found
-    for kind, (_, where) in _ODD.items():
+    for kind in _ODD:
         if not (places := [place for place in range(rows.width) if place not in refused[kind]]):
             continue
         odd = _with_odd(rows, places, kind)
         # what a scaler makes of the largest numbers is no news
-        with np.errstate(all="ignore"):
-            beside = _Compared(odd.height, *_difference(stored.predict(odd), graph.predict(odd)), where)
+        try:
+            with np.errstate(all="ignore"):
+                beside = _Compared(odd.height, *_beside(stored, graph, odd), kind)
+        except BadInput as error:
+            return _Compared(odd.height, 0, math.inf, kind, error)
         if not beside.is_equal:
             return beside
         worst = max(worst, beside, key=lambda each: each.difference)
     return found._replace(difference=worst.difference)
+
+
+def _beside(stored: Predictor, graph: Predictor, rows: pl.DataFrame) -> tuple[int, float]:
+    """As `_difference`, of what both answer for these rows."""
+    each = [_difference(stored.predict(piece), graph.predict(piece)) for piece in rows.iter_slices(_PIECE)]
+    return sum(classes for classes, _ in each), max((difference for _, difference in each), default=0.0)
 
 
 def _with_odd(rows: pl.DataFrame, places: Sequence[int], kind: str) -> pl.DataFrame:
@@ -176,11 +197,22 @@ def _with_odd(rows: pl.DataFrame, places: Sequence[int], kind: str) -> pl.DataFr
     return pl.DataFrame(made, schema=rows.columns, orient="row").fill_nan(None)
 
 
-def _never_missing(stored: Predictor, names: Sequence[str]) -> set[int]:
-    """The places of columns that no data set and no request may lack (docs/data.md): what views and transforms make of them may be missing."""
-    columns = stored.model.data.columns
-    found = ((place, columns[name]) for place, name in enumerate(names) if name in columns)
-    return {place for place, column in found if not column.nulls and column.on_breach == "block" and column.on_request != "mark"}
+def _never(stored: Predictor, names: Sequence[str], kind: str) -> set[int]:
+    """The places of columns in which no data set and no request may hold such a value: what views and transforms make of them may."""
+    own = {name: stored.model.data.columns[name] for name in inputs(stored.model)}
+    return {place for place, name in enumerate(names) if name in own and not _may_hold(own[name], kind)}
+
+
+def _may_hold(column: Column, kind: str) -> bool:
+    """Whether a value of this kind may come from a data set or a request (docs/data.md): none that is infinite ever does."""
+    if kind == "inf":
+        return False
+    lax = column.on_breach != "block" or column.on_request == "mark"
+    if kind == "nan":
+        return lax or column.nulls > 0
+    declared = [values for values in (column.between, column.one_of) if values]
+    bounded = any(max(abs(float(value)) for value in values) <= _MOST_32 for values in declared)
+    return column.type == "float" and (lax or not bounded)
 
 
 def _refused(stored: Predictor, rows: pl.DataFrame) -> dict[str, list[int]]:
