@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -108,31 +110,18 @@ def live(root: Path, rate: int, seconds: int) -> tuple[float, float]:
     """
     random = np.random.default_rng(2)
     watch = watched(random)
-    log = wal.Writer(root / "log", "g0", reserve_bytes=0, segment_bytes=1 << 40)
-    header = wal.read_header(log.path)
-    assert header is not None
-    mono, wall = header[0].monotonic_ns, header[0].wall_ns
-    database = Database.open(root / "ledger.db")
-    kept_in, evidence = Operational(database), LiveEvidence(root)
-    kept = memory.load(kept_in)
-    memory.save(kept_in, kept.with_monitor(released(kept.monitor("m"), "1.0.0", 0.25, wall // 1_000)))
-    log.append([log.declare("m@1.0.0", NAMES)])
-    samples, heap = [], Heap()
-    for second in range(seconds):
-        log.append(_frames(random, second, mono, rate))
-        start = time.process_time()
-        kept = memory.load(kept_in)
-        batch, cursor = evidence.since(kept.cursor, (wall + (second + 1) * 10**9) // 1_000, {"m": watch})
-        kept = kept.with_batch(batch, cursor, {"m": None}, {"m": watch})
-        memory.save(kept_in, kept)
-        heap.look(second)
-        samples.append((time.process_time() - start) / rate * 1e6)
-    counted = sum(slab.n for slab in memory.load(kept_in).monitor("m").slabs)
+    with _loop(root, {"m": watch}) as loop:
+        samples, heap = [], Heap()
+        for second in range(seconds):
+            loop.log.append(_frames(random, second, loop.mono, rate))
+            start = time.process_time()
+            loop.look(second)
+            heap.look(second)
+            samples.append((time.process_time() - start) / rate * 1e6)
+        counted = sum(slab.n for slab in memory.load(loop.kept_in).monitor("m").slabs)
     assert counted > rate * (seconds - 60), counted
     # the first seconds read the log from its beginning and import what they need
     steady = np.array(samples[seconds // 3 :])
-    log.close()
-    database.close()
     return float(steady.mean()), float(np.median(steady))
 
 
@@ -141,30 +130,51 @@ def fleet(root: Path, report: Report) -> None:
     random = np.random.default_rng(4)
     own = watched(random)
     watches = {f"m{place}": msgspec.structs.replace(own, model=f"m{place}") for place in range(FLEET)}
-    log = wal.Writer(root / "log", "g0", reserve_bytes=0, segment_bytes=1 << 40)
-    header = wal.read_header(log.path)
-    assert header is not None
-    mono, wall = header[0].monotonic_ns, header[0].wall_ns
-    database = Database.open(root / "ledger.db")
-    kept_in, evidence = Operational(database), LiveEvidence(root)
-    kept = memory.load(kept_in)
-    for name in watches:
-        kept = kept.with_monitor(released(kept.monitor(name), "1.0.0", 0.25, wall // 1_000))
-    memory.save(kept_in, kept)
-    log.append([log.declare(f"{name}@1.0.0", NAMES) for name in watches])
     samples, counted = [], 0
-    for second in range(120):
-        log.append(_frames(random, second, mono, FLEET, models=list(watches)))
-        start = time.process_time()
-        kept = memory.load(kept_in)
-        batch, cursor = evidence.since(kept.cursor, (wall + (second + 1) * 10**9) // 1_000, watches)
-        kept = memory.save(kept_in, kept.with_batch(batch, cursor, dict.fromkeys(watches), watches))
-        samples.append((time.process_time() - start) * 1e3)
-        counted += sum(part.n for part in batch.traffic)
+    with _loop(root, watches) as loop:
+        for second in range(120):
+            loop.log.append(_frames(random, second, loop.mono, FLEET, models=list(watches)))
+            start = time.process_time()
+            batch = loop.look(second)
+            samples.append((time.process_time() - start) * 1e3)
+            counted += sum(part.n for part in batch.traffic)
     assert counted > FLEET * 90, counted
     report.rows.append(
         Row.of(f"a second's counting of {FLEET} models that answer once each: the mean", "CPU ms", [float(np.mean(samples[60:]))])
     )
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What the loop does with a gateway's log, from the frames on disk to the saved state of these models."""
+
+    log: wal.Writer
+    mono: int
+    wall: int
+    kept_in: Operational
+    evidence: LiveEvidence
+    watches: dict[str, Watch]
+
+    def look(self, second: int) -> Batch:
+        kept = memory.load(self.kept_in)
+        batch, cursor = self.evidence.since(kept.cursor, (self.wall + (second + 1) * 10**9) // 1_000, self.watches)
+        memory.save(self.kept_in, kept.with_batch(batch, cursor, dict.fromkeys(self.watches), self.watches))
+        return batch
+
+
+@contextmanager
+def _loop(root: Path, watches: dict[str, Watch]) -> Iterator[_Loop]:
+    log = wal.Writer(root / "log", "g0", reserve_bytes=0, segment_bytes=1 << 40)
+    header = wal.read_header(log.path)
+    assert header is not None
+    database = Database.open(root / "ledger.db")
+    loop = _Loop(log, header[0].monotonic_ns, header[0].wall_ns, Operational(database), LiveEvidence(root), watches)
+    kept = memory.load(loop.kept_in)
+    for name in watches:
+        kept = kept.with_monitor(released(kept.monitor(name), "1.0.0", 0.25, loop.wall // 1_000))
+    memory.save(loop.kept_in, kept)
+    log.append([log.declare(f"{name}@1.0.0", NAMES) for name in watches])
+    yield loop
     log.close()
     database.close()
 

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from flyball.governance.authority import LOOP
+from flyball.loop import memory
 from flyball.loop.compiling import Compiler
 from flyball.loop.declaring import apply
 from flyball.loop.tick import tick
+from flyball.monitoring.state import MonitorState
 from flyball.records.base import Event
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.elsewhere import ELSEWHERE, ElsewhereRow
@@ -156,6 +158,11 @@ class Watched:
     @property
     def row(self) -> ElsewhereRow | None:
         return self.wired.ports.ledger.state().get(ELSEWHERE, "legacy-risk")
+
+    @property
+    def monitor(self) -> MonitorState:
+        """What the loop keeps of the model."""
+        return memory.load(self.wired.ports.memory).monitor("legacy-risk")
 
     @property
     def incidents(self) -> list[IncidentRow]:

@@ -20,7 +20,6 @@ from flyball.loop.lookup import declared
 from flyball.loop.reviews import measured
 from flyball.monitoring.learning import MONITOR
 from flyball.monitoring.slabs import within
-from flyball.monitoring.state import MonitorState
 from flyball.records.data import DATASETS
 from flyball.records.elsewhere import ReferenceMade, VersionSeen
 from flyball.records.training import RUNS
@@ -35,19 +34,15 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     project.close()
 
 
-def monitor(watched: Watched) -> MonitorState:
-    return memories.load(watched.wired.ports.memory).monitor("legacy-risk")
-
-
 def labelled(watched: Watched) -> tuple[int, int]:
     """Rows that were judged, and those of them with a label."""
-    kept = monitor(watched)
+    kept = watched.monitor
     whole = next((part for part in within(kept.slabs, 0, kept.until).quality if not part.slice), None)
     return (whole.matured, whole.labelled) if whole else (0, 0)
 
 
 def answered(watched: Watched) -> int:
-    kept = monitor(watched)
+    kept = watched.monitor
     return within(kept.slabs, 0, kept.until).n
 
 
@@ -81,7 +76,7 @@ def test_what_is_normal_is_learnt_from_the_first_week(watched: Watched) -> None:
     assert reference.metrics["accuracy"].value == pytest.approx(0.9, abs=0.03)
     bins = {each.column for each in watched.wired.ports.library.bins(reference.reference)}
     assert bins == {"amount", "purpose", "prediction"}
-    kept = monitor(watched)
+    kept = watched.monitor
     assert (kept.version, kept.m0) == ("7", reference.loss_bound)
 
 
@@ -285,7 +280,7 @@ def test_what_a_former_version_answered_may_be_sent_later_and_changes_nothing(wa
     watched.tick()
     assert watched.row == before
     assert [event.version for event in watched.events(VersionSeen)] == ["7", "9", "6"]
-    assert memories.load(watched.wired.ports.memory).monitor("legacy-risk").version == "7"
+    assert watched.monitor.version == "7"
 
 
 def test_a_version_that_is_rolled_back_elsewhere_is_followed_by_the_one_that_answers_again(watched: Watched) -> None:
@@ -301,7 +296,7 @@ def test_a_version_that_is_rolled_back_elsewhere_is_followed_by_the_one_that_ans
     row = watched.row
     assert row is not None
     assert row.version == "8", "both answer"
-    counted = memories.load(watched.wired.ports.memory).monitor("legacy-risk").labels
+    counted = watched.monitor.labels
     rows = made(8.5, 400)[:200]
     watched.send(rows)
     watched.label(rows)
@@ -310,7 +305,7 @@ def test_a_version_that_is_rolled_back_elsewhere_is_followed_by_the_one_that_ans
     row = watched.row
     assert row is not None
     assert (row.version, row.watched) == ("7", "7")
-    monitor = memories.load(watched.wired.ports.memory).monitor("legacy-risk")
+    monitor = watched.monitor
     assert (monitor.version, monitor.labels > counted) == ("7", True)
     assert [event.version for event in watched.events(VersionSeen)] == ["7", "8", "7"]
 
@@ -409,7 +404,7 @@ def test_a_drift_in_what_was_read_before_its_reference_was_made_is_found(
             watched.label(rows)
     for _ in range(4):
         watched.tick()
-    kept, incidents = monitor(watched), watched.incidents
+    kept, incidents = watched.monitor, watched.incidents
     watched.close()
     assert kept.behind is None
     counted = sum(window.n for window in kept.slow.windows)
@@ -432,15 +427,15 @@ def test_what_was_read_before_is_counted_once_however_often_the_loop_is_killed_a
     watched.send(made(9, 300, seed=1))
     watched.again()
     watched.loop_alone()
-    assert monitor(watched).behind is not None
+    assert watched.monitor.behind is not None
     watched.again()
     watched.loop_alone()
-    assert sum(window.n for window in monitor(watched).slow.windows) == 300
+    assert sum(window.n for window in watched.monitor.slow.windows) == 300
     watched.send(made(9.5, 200, seed=1))
     for _ in range(3):
         watched.tick()
         watched.again()
-    kept = monitor(watched)
+    kept = watched.monitor
     assert kept.behind is None
     assert 2 * 800 + 500 - 20 <= sum(window.n for window in kept.slow.windows) <= 2 * 800 + 500
 
@@ -454,7 +449,7 @@ def test_all_predictions_are_compared_with_what_it_was_trained_on(tmp_path: Path
     watched.send(made(9, 900))
     for _ in range(3):
         watched.tick()
-    kept = monitor(watched)
+    kept = watched.monitor
     watched.close()
     assert kept.behind is None
     assert sum(window.n for window in kept.slow.windows) == 900

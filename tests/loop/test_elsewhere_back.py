@@ -12,7 +12,6 @@ import pytest
 
 from flyball.loop import elsewhere, learning
 from flyball.loop import memory as memories
-from flyball.monitoring.state import MonitorState
 from flyball.records.elsewhere import ReferenceMade, VersionSeen
 
 from .elsewhere_kit import Watched, made
@@ -23,10 +22,6 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     project = Watched(tmp_path / "p")
     yield project
     project.close()
-
-
-def monitor(watched: Watched) -> MonitorState:
-    return memories.load(watched.wired.ports.memory).monitor("legacy-risk")
 
 
 def taken(watched: Watched) -> tuple[str, str]:
@@ -57,14 +52,14 @@ def test_a_release_whose_every_request_fails_is_left_once_the_former_version_ans
     watched.send(failed(made(9, 100, version="8")[:20]))
     watched.tick()
     assert taken(watched) == ("8", "7")
-    before = monitor(watched).labels
+    before = watched.monitor.labels
     come(watched, made(9.3, 200)[:80])
     assert taken(watched) == ("8", "7"), "eighty are too few"
     come(watched, made(9.8, 200)[:80])
     assert taken(watched) == ("7", "7")
-    assert monitor(watched).labels > before, "what its monitors have gathered goes on"
+    assert watched.monitor.labels > before, "what its monitors have gathered goes on"
     assert watched.row is not None
-    assert watched.row.watched_since == normal.watched_since == monitor(watched).released_at
+    assert watched.row.watched_since == normal.watched_since == watched.monitor.released_at
     assert seen(watched) == ["7", "8", "7"]
 
 
@@ -88,12 +83,12 @@ def test_a_stray_prediction_of_a_former_version_a_day_costs_the_detectors_nothin
         come(watched, made(day, 300, version="8"))
     watched.tick()
     assert taken(watched) == ("8", "8")
-    before = monitor(watched).labels
+    before = watched.monitor.labels
     for day in (7, 8, 9):
         come(watched, made(day, 300, version="8")[:50])
         come(watched, made(day + 0.5, 300)[:1])
     assert taken(watched) == ("8", "8")
-    assert monitor(watched).labels == before + 150
+    assert watched.monitor.labels == before + 150
     assert seen(watched) == ["7", "8"]
 
 
@@ -134,7 +129,7 @@ def test_a_version_that_is_back_has_its_reference_at_once_and_the_rows_since_the
         come(watched, part)
     assert watched.events(ReferenceMade) == references, "nothing is learnt again"
     assert read == [300], "read from the log is what the loop had read of it since it is back"
-    kept = monitor(watched)
+    kept = watched.monitor
     assert (kept.version, kept.m0, kept.behind) == ("7", own.loss_bound, None)
     assert sum(window.n for window in kept.slow.windows) == 700
 
@@ -161,7 +156,7 @@ def test_a_version_that_is_back_is_recorded_once_wherever_the_loop_is_killed(
             watched.again()
         for _ in range(3):
             watched.tick()
-        kept = monitor(watched)
+        kept = watched.monitor
         rows = {each.version: each.rows for each in kept.seen}
         found.append((seen(watched), taken(watched), rows, [window.n for window in kept.slow.windows]))
         watched.close()

@@ -10,6 +10,7 @@ import msgspec
 from flyball.clock import Span
 from flyball.incidents.persons import complaint, reviewed
 from flyball.incidents.rules import false_alarm
+from flyball.loop.advance import acting_on
 from flyball.loop.causes import causes_of
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -22,6 +23,7 @@ from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.evidence import Quality
 from flyball.records.incidents import Cause, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState, Review
 from flyball.records.mutes import AlertMuted, AlertUnmuted
+from flyball.records.training import RunQueued
 from flyball.records.versions import ChampionChanged
 
 from .test_dead_ends import MODEL, World
@@ -91,6 +93,15 @@ def test_an_incident_opens_with_its_likely_causes_and_learns_of_others_once() ->
     story.report(found("errors"), found("schema_change", column="x"))
     assert ("data", "schema change (x)") in [(cause.kind, cause.what) for cause in story.row.causes]
     assert not [event for event in story.report(found("errors"), found("schema_change", column="x")) if isinstance(event, IncidentNoted)]
+
+
+def test_a_training_may_end_an_incident_and_a_run_that_only_judges_a_version_or_is_made_again_does_not() -> None:
+    for trigger, acting in (("manual", "training: run_1"), ("monitor", "training: run_1"), ("evidence", ""), ("reproduction", "")):
+        story = Story()
+        story.add(RunQueued(run="run_1", model="m", trigger=trigger, reason="", spec="0" * 64))  # type: ignore[arg-type]
+        assert acting_on(story.state, "m") == acting
+        World.release(story, "1.1.0", "1.0.0")
+        assert acting_on(story.state, "m") == (acting or "releasing 1.1.0: ro")
 
 
 def test_the_cause_stays_when_it_is_mended_and_the_repair_is_none() -> None:

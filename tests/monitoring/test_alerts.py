@@ -103,6 +103,23 @@ def test_pending_fires_by_waiting_only_where_the_finding_says_so():
     assert drift.look(PENDING, now=START + 30 * DAY) == []
 
 
+def test_what_is_well_by_chance_resolves_when_a_span_has_passed_since_it_fired():
+    by_chance = finding("none", "pending", wait=DAY)
+    rows, taken, silent = Rows(), Rows(), Rows()
+    for own in (rows, taken, silent):
+        own.look(ALERT)
+    (row,) = taken.rows.values()
+    FOLDS[AlertMoved](taken, Recorded(1, START + HOUR, "user:ana", "c", acknowledge(row)))
+    silent.look(NOTHING, now=START + HOUR)
+    for own, state in ((rows, "firing"), (taken, "acknowledged"), (silent, "stale")):
+        assert own.look(by_chance, now=START + DAY - 1) == []
+        assert own.look(by_chance, now=START + DAY) == [(state, "resolved")]
+    rows.look(WARN, now=START + 2 * DAY)
+    rows.look(ALERT, now=START + 3 * DAY)
+    assert rows.look(by_chance, now=START + 4 * DAY - 1) == [], "it became graver since"
+    assert rows.look(WELL, now=START + 4 * DAY - 1) == [("firing", "resolved")], "that is evident at once"
+
+
 def test_every_episode_has_a_number_and_keeps_when_it_began():
     rows = Rows()
     for number, step in enumerate([WARN, ALERT, WELL, ALERT]):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from flyball.clock import Span
-from flyball.declare.checks import metric
-from flyball.monitoring.checks import check_findings, estimates, seen
+from flyball.declare.checks import Check, metric
+from flyball.monitoring.checks import check_findings, estimates, judged, seen
 from flyball.monitoring.slabs import Slab, slabs_of
 from flyball.monitoring.state import MonitorState
+from flyball.records.estimates import Estimate
 from flyball.records.evidence import Quality
 from flyball.stats import binned
 
@@ -83,6 +84,22 @@ def test_a_gap_between_groups_that_are_served_alike_is_within_chance():
         [(_, gap)] = estimates(metric("positive_rate").gap("sex"), counts)
         covered += gap.low == 0.0
     assert covered >= 54, "the interval of a gap of nothing reaches down to nothing 19 times in 20"
+
+
+@pytest.mark.parametrize("op", [">=", ">", "<=", "<"])
+def test_on_either_side_of_the_bound_an_interval_beyond_it_is_evident_and_one_across_it_is_not(op):
+    check, up = Check(metric("accuracy"), op, 0.5), op in (">=", ">")
+
+    def said(low, value, high):
+        found = judged(check, "", Estimate(value=value, low=low, high=high, n=1_000), 0.5, span=Span.parse("7d"), failure="performance")
+        return found.severity == "none", found.standing, found.wait, "within chance so far" in found.why
+
+    assert said(0.51, 0.6, 0.7) == (up, "settled", 0, False)
+    assert said(0.49, 0.6, 0.7) == (up, "pending", Span.parse("7d"), not up)
+    assert said(0.3, 0.4, 0.51) == (not up, "pending", Span.parse("7d"), up)
+    assert said(0.3, 0.4, 0.49) == (not up, "settled", 0, False)
+    assert said(None, 0.6, None) == (up, "pending", Span.parse("7d"), not up), "no interval"
+    assert said(0.5, 0.5, 0.5) == ("=" in op, "settled", 0, False)
 
 
 def test_a_gap_needs_two_groups_with_enough_labels():

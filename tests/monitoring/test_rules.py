@@ -153,6 +153,20 @@ def test_either_check_is_enough():
     assert say(make_model(monitors=[either]), state, START + DAY)[str(either), ""].severity == "none"
 
 
+@pytest.mark.parametrize("of", [(0.44, 0.9), (0.9, 0.44)])
+def test_either_check_is_judged_by_the_one_that_speaks_for_its_being_well(of):
+    def said(right):
+        either = (metric("accuracy").over("7d") >= of[0]) | (metric("accuracy").over("7d") >= of[1])
+        found = say(make_model(monitors=[either]), accuracy(1000 - right), START + DAY)[str(either), ""]
+        return found.severity, found.standing, found.wait
+
+    assert said(950) == ("none", "settled", 0)
+    assert said(600) == ("none", "settled", 0)
+    assert said(450) == ("none", "pending", Span.parse("7d")), "by chance"
+    assert said(430) == ("alert", "pending", Span.parse("7d")), "one of them may hold"
+    assert said(300) == ("alert", "settled", 0)
+
+
 def test_a_reference_is_the_value_at_release():
     check = metric("accuracy").over("7d") >= checks.at_release - 0.05
     model = make_model(monitors=[check])

@@ -44,7 +44,7 @@ from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.fallbacks import FALLBACKS
 from flyball.records.rollouts import RolloutState
-from flyball.records.training import RunState
+from flyball.records.training import NO_ATTEMPTS, RunState
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout import rules as rollout
 from flyball.training import rules as training
@@ -89,15 +89,21 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment, kept: 
     state = ports.ledger.state()
     if state.get(MODELS, model.name) is None and not elsewhere(state, model):
         return
-    run, active = active_run(state, model.name), active_rollout(state, model.name)
-    back = active is not None and active.state == RolloutState.ROLLING_BACK
-    doing = "taking back" if back else "releasing"
-    acting = f"training: {run.run}" if run else f"{doing} {active.version}: {active.rollout}" if active else ""
-    acting = acting or ("the declared fallback answers" if state.get(FALLBACKS, model.name) is not None else "")
+    acting = acting_on(state, model.name)
     command = Report(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name, findings=assessment.findings, acting=acting)
     decide = partial(decide_report, model=model, folds=FOLDS, new_id=ports.clock.new_id, monitor=kept.monitor(model.name))
     if decide(state, command, ports.clock.now()):
         ports.ledger.execute(command, decide)
+
+
+def acting_on(state: State, model: str) -> str:
+    """What is being done that may end an incident of the model; empty: nothing. That a version is judged, or a run is made again, mends nothing."""
+    run, active = active_run(state, model), active_rollout(state, model)
+    if run is not None and run.trigger not in NO_ATTEMPTS:
+        return f"training: {run.run}"
+    if active is not None:
+        return f"{'taking back' if active.state == RolloutState.ROLLING_BACK else 'releasing'} {active.version}: {active.rollout}"
+    return "the declared fallback answers" if state.get(FALLBACKS, model) is not None else ""
 
 
 def withdraw(ports: Ports, model: Model) -> None:

@@ -59,7 +59,7 @@ def _deed(state: State, row: IncidentRow, action: str, found: str, unread: int) 
             stands = made.verdict or "open" if made.mode == "propose" else "only recorded"
             return Deed(action=action, why=f"proposed: {made.proposal}, {stands}")
     missing = "no route has taken a message of it" if action in TOLD else "the record has nothing of it"
-    return Deed(action=action, why=f"{missing} ({unread:,} events were not read)" if unread else missing)
+    return Deed(action=action, why=f"{missing} (events not read: {unread:,})" if unread else missing)
 
 
 def _done(recorded: Recorded, row: IncidentRow, messages: set[str]) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,9 @@ def _target(row: AlertRow, finding: Finding, now: Instant) -> AlertState | None:
     if finding.severity == "none":
         if state == PENDING:
             return OK
-        return RESOLVED if state in (FIRING, ACKNOWLEDGED, STALE) else None
+        # what may be well by chance is over when that has lasted: nothing of the time before it fired is in the span any more
+        lasted = finding.standing == "settled" or now - row.found_at >= finding.wait
+        return RESOLVED if state in (FIRING, ACKNOWLEDGED, STALE) and lasted else None
     if finding.standing == "pending":
         waited = state == PENDING and finding.wait > 0 and now - row.since >= finding.wait
         if state in (FIRING, ACKNOWLEDGED) or (state == PENDING and not waited):

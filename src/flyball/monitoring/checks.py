@@ -162,26 +162,22 @@ def judged(check: Check, name: str, estimate: Estimate, bound: float | None, *, 
         return _with(empty, why=f"{check.bound} is not known for {check.metric.name}")
     if estimate.n < FEWEST:
         return _with(empty, why=f"n={estimate.n} < {FEWEST}")
-    upward = check.op in (">=", ">")
     compared = {"": estimate.value, "lower": estimate.low, "upper": estimate.high}[check.metric.bound]
     value = estimate.value if compared is None else compared
-    holds = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}[check.op]
+    holds = _holds(check, value, bound)
     between = f"{estimate.why}: a gap of " if check.metric.of_gap and estimate.why else ""
     why = f"{name + ': ' if name else ''}{between}{_shown(estimate, check.unit)}, bound {_number(bound, check.unit)}, over {span}"
-    if holds:
-        return _with(empty, effect=estimate.value, why=why, standing="settled")
-    best = estimate.high if upward else estimate.low
-    # without an interval nothing is evident: only a whole span of missing the bound is
-    evident = best is not None and (best < bound if upward else best > bound)
+    # without an interval nothing is evident: only a whole span of it
+    evident = all(end is not None and _holds(check, end, bound) == holds for end in (estimate.low, estimate.high))
     evident = evident or (check.metric.bound != "" and compared is not None)
-    return _with(
-        empty,
-        effect=estimate.value,
-        severity="alert",
-        standing="settled" if evident else "pending",
-        why=why if evident else f"{why}: within chance so far, an alert if it stays so for {span}",
-        wait=0 if evident else int(span),
-    )
+    found = _with(empty, effect=estimate.value, why=why, standing="settled" if evident else "pending", wait=0 if evident else int(span))
+    if holds:
+        return found
+    return _with(found, severity="alert", why=why if evident else f"{why}: within chance so far, an alert if it stays so for {span}")
+
+
+def _holds(check: Check, value: float, bound: float) -> bool:
+    return {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}[check.op]
 
 
 def _with(finding: Finding, **changes: object) -> Finding:

@@ -53,7 +53,13 @@ OFF = Finding(
 )
 """What the detector says where it is off: nothing, and why."""
 
-_WORST = {"none": 0, "warn": 1, "alert": 2}
+_GRAVITY = {
+    each: place
+    for place, each in enumerate(
+        (("none", "settled"), ("none", "pending"), ("warn", "pending"), ("warn", "settled"), ("alert", "pending"), ("alert", "settled"))
+    )
+}
+"""Severity and standing, the mildest first: what is ill by chance may be well."""
 
 
 @dataclass(frozen=True)
@@ -143,30 +149,20 @@ def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mappin
             continue
         found = list(findings_of(part, state, now=now, prices=prices))
         parts.append(
-            max(found, key=lambda finding: _WORST[finding.severity])
+            max(found, key=lambda finding: _gravity(finding, lacking=-1))
             if found
             else Finding(monitor=str(part), severity="none", standing="insufficient", why="no window has closed yet")
         )
     if not parts:
         return Finding(monitor=str(monitor), severity="none", standing="insufficient", why="an approval is no monitor")
-    best = min(parts, key=lambda finding: _WORST[finding.severity])
-    lacking = next((finding for finding in parts if finding.standing == "insufficient"), None)
-    if lacking is not None and not any(finding.severity == "none" and finding.standing == "settled" for finding in parts):
-        best = lacking
+    best = min(parts, key=lambda finding: _gravity(finding, lacking=_GRAVITY["none", "pending"] + 0.5))
     why = "; ".join(finding.why for finding in parts if finding.why)
-    return Finding(
-        monitor=str(monitor),
-        severity=best.severity,
-        column=best.column,
-        value=best.value,
-        effect=best.effect,
-        floor=best.floor,
-        p=best.p,
-        n=best.n,
-        why=why,
-        failure=best.failure,
-        standing=best.standing,
-    )
+    return msgspec.structs.replace(best, monitor=str(monitor), slice="", why=why)
+
+
+def _gravity(finding: Finding, *, lacking: float) -> float:
+    """Where a finding stands in _GRAVITY; one that has too little data stands at `lacking`."""
+    return lacking if finding.standing == "insufficient" else _GRAVITY[finding.severity, finding.standing]
 
 
 def _detector(model: Model, state: MonitorState) -> Finding:

@@ -26,7 +26,7 @@ class Finding(Record, frozen=True):
 
     `standing`: settled (the severity holds), pending (seen, but not yet for long enough), insufficient (too little data to say),
     broken (the monitor itself failed). `failure` is the failure mode it would be, such as `input_drift`; `slice` as in `day=6`.
-    `wait` µs of being pending make it fire (0: waiting alone does not).
+    `wait` µs of being pending make it fire (0: waiting alone does not); or, where the severity is none, so many since it fired make it resolve.
     """
 
     monitor: str
