@@ -1,16 +1,20 @@
 """Declared checks on live counts: any metric, whole, by slice, and as a gap between groups."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from flyball.clock import Span
 from flyball.declare.checks import Check, metric
+from flyball.monitoring.alerts import UNDER_WAY
 from flyball.monitoring.checks import check_findings, estimates, judged, seen
 from flyball.monitoring.slabs import Slab, slabs_of
 from flyball.monitoring.state import MonitorState
 from flyball.records.estimates import Estimate
 from flyball.records.evidence import Quality
 from flyball.stats import binned
+
+from .test_alerts import Rows
 
 MINUTE = 60_000_000
 NOW = 1_700_000_000_000_000
@@ -100,6 +104,39 @@ def test_on_either_side_of_the_bound_an_interval_beyond_it_is_evident_and_one_ac
     assert said(0.3, 0.4, 0.49) == (not up, "settled", 0, False)
     assert said(None, 0.6, None) == (up, "pending", Span.parse("7d"), not up), "no interval"
     assert said(0.5, 0.5, 0.5) == ("=" in op, "settled", 0, False)
+
+
+def test_a_check_that_fired_is_held_without_its_oldest_counts_as_well():
+    check = metric("error_rate").over("1m") <= 0.05
+    minute = NOW // MINUTE
+    slabs = (Slab(start=minute - 1, n=10_000, errors=0), Slab(start=minute, n=2_000, errors=300))
+    state = MonitorState(model="m", version="1.0.0", released_at=0, slabs=slabs)
+    [quiet] = check_findings(check, state, now=NOW)
+    [fired] = check_findings(check, state, now=NOW, fired=True)
+    assert (quiet.severity, quiet.standing) == ("none", "settled")
+    assert (fired.severity, fired.standing, fired.wait) == ("none", "pending", 0)
+    [few] = check_findings(
+        check, msgspec.structs.replace(state, slabs=(slabs[0], Slab(start=minute, n=90, errors=90))), now=NOW, fired=True
+    )
+    assert (few.severity, few.standing) == ("none", "settled"), "too few to say otherwise"
+
+
+@pytest.mark.parametrize("lasted", [4, 5, 20, 130])
+def test_a_burst_of_errors_fires_once_at_whatever_second_of_a_minute_it_begins(lasted):
+    check = metric("error_rate").over("1m") <= 0.05
+    for begins in range(180, 240, 5):
+        state, world, moves = MonitorState(model="m", version="1.0.0", released_at=0), Rows(), list[str]()
+        slabs: dict[int, tuple[int, int]] = {}
+        for second in range(begins - 130, begins + lasted + 200):
+            minute = second // 60
+            n, errors = slabs.get(minute, (0, 0))
+            slabs[minute] = (n + 1_000, errors + 1_000 * (begins <= second < begins + lasted))
+            state = msgspec.structs.replace(state, slabs=tuple(Slab(start=each, n=n, errors=bad) for each, (n, bad) in slabs.items()))
+            fired = any(row.state in UNDER_WAY for row in world.rows.values())
+            now = (second + 1) * 1_000_000
+            moves += [target for _, target in world.look(*check_findings(check, state, now=now, fired=fired), now=now)]
+        assert moves.count("firing") == 1, begins
+        assert moves[-1] == "resolved", begins
 
 
 def test_a_gap_needs_two_groups_with_enough_labels():

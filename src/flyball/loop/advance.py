@@ -20,7 +20,7 @@ from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
 from flyball.loop.elsewhere import elsewhere, idle, learnt
-from flyball.loop.findings import Report, decide_report, incidents_of
+from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.freshness import next_due as stale_due
@@ -37,6 +37,7 @@ from flyball.loop.releasing import release_newest
 from flyball.loop.retraining import ask_for_training, judge_again, judge_anew, past_of, train_if_due
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
+from flyball.monitoring.alerts import UNDER_WAY
 from flyball.monitoring.objectives import next_due as budget_due
 from flyball.monitoring.objectives import objective_findings
 from flyball.monitoring.usage import usage_findings
@@ -63,7 +64,10 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
     besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
     besides += [*outcomes_found(ports.memory, model, kept.monitor(name).version, now), *broken_findings(ports.memory, name)]
-    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard)
+    fired = {row.monitor for row in alerts_of(state, name).values() if row.state in UNDER_WAY}
+    assessment = monitoring.assess(
+        model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard, fired=fired
+    )
     report(ports, model, assessment, kept)
     spends = budget_due(budgets, now) or now + IDLE
     if elsewhere(state, model):

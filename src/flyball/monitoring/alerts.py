@@ -31,6 +31,9 @@ ARROWS: Mapping[AlertState, frozenset[AlertState]] = {
 _RANK = {"none": 0, "warn": 1, "alert": 2}
 _OPEN = frozenset({PENDING, FIRING, ACKNOWLEDGED})
 
+UNDER_WAY = frozenset({FIRING, ACKNOWLEDGED, STALE})
+"""It has fired and is not over."""
+
 
 def key_of(model: str, finding: Finding) -> str:
     """`model/monitor/column or slice`, or `column in slice`; a broken monitor has a key of its own."""
@@ -84,8 +87,8 @@ def _target(row: AlertRow, finding: Finding, now: Instant) -> AlertState | None:
         if state == PENDING:
             return OK
         # what may be well by chance is over when that has lasted: nothing of the time before it fired is in the span any more
-        lasted = finding.standing == "settled" or now - row.found_at >= finding.wait
-        return RESOLVED if state in (FIRING, ACKNOWLEDGED, STALE) and lasted else None
+        lasted = finding.standing == "settled" or 0 < finding.wait <= now - row.found_at
+        return RESOLVED if state in UNDER_WAY and lasted else None
     if finding.standing == "pending":
         waited = state == PENDING and finding.wait > 0 and now - row.since >= finding.wait
         if state in (FIRING, ACKNOWLEDGED) or (state == PENDING and not waited):

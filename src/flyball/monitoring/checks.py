@@ -16,7 +16,7 @@ from flyball.errors import NotFound
 from flyball.evaluation.counts_metrics import from_counts
 from flyball.evaluation.gaps import PARTS
 from flyball.evaluation.rows import SCORED
-from flyball.monitoring.slabs import Slab, latency_ms, within
+from flyball.monitoring.slabs import MINUTE, Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import Finding
 from flyball.records.estimates import Estimate
@@ -33,18 +33,38 @@ TRAFFIC_SPAN = Span.parse("1h")
 _LATENCY = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
 
 
-def check_findings(check: Check, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None) -> Iterator[Finding]:
-    """What the check says: one finding, or one for each slice. `prices`: what errors cost (`declare.costs.priced`). Raises NotFound for a metric that
-    nobody knows.
+def check_findings(
+    check: Check, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None, fired: bool = False
+) -> Iterator[Finding]:
+    """What the check says: one finding, or one for each slice. Raises NotFound for a metric that nobody knows.
+
+    `prices`: what errors cost (`declare.costs.priced`). `fired`: it has an alert that is not over. Then it has to hold without the oldest counts as well,
+    which reach back beyond the span: else it would fire again as soon as they are left out.
     """
     info = metric_info(check.metric.name)
     if info is None:
         raise NotFound(f'no metric "{check.metric.name}"', fix=f"metrics: {', '.join(METRICS)}")
     default = TRAFFIC_SPAN if info.source == "traffic" else max(now - state.released_at, 1)
     span = check.metric.span or Span(default)
-    slab = seen(check.metric, state.slabs, now - span, now)
-    for name, estimate in estimates(check.metric, slab, prices):
-        yield _finding(check, name, estimate, state, span=Span(span))
+
+    def said(slabs: Sequence[Slab]) -> Iterator[Finding]:
+        for name, estimate in estimates(check.metric, seen(check.metric, slabs, now - span, now), prices):
+            yield _finding(check, name, estimate, state, span=Span(span))
+
+    found = list(said(state.slabs))
+    if fired and any(finding.severity == "none" for finding in found):
+        newer = {finding.slice: finding for finding in said([slab for slab in state.slabs if slab.start * MINUTE >= now - span])}
+        found = [_not_yet(finding) if _missed(newer.get(finding.slice)) else finding for finding in found]
+    yield from found
+
+
+def _missed(newer: Finding | None) -> bool:
+    return newer is not None and newer.severity != "none"
+
+
+def _not_yet(finding: Finding) -> Finding:
+    """What holds by its oldest counts alone."""
+    return finding if finding.severity != "none" or finding.standing == "insufficient" else _with(finding, standing="pending", wait=0)
 
 
 def seen(metric: Metric, slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:

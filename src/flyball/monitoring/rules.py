@@ -6,8 +6,9 @@ whole span of missing it, the detector bounds its false alarms by design. Too li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -71,19 +72,27 @@ class Assessment:
 
 
 def assess(
-    model: Model, state: MonitorState, *, now: Instant, detector: bool = True, besides: Iterable[Finding] = (), heard: Heard = EVER
+    model: Model,
+    state: MonitorState,
+    *,
+    now: Instant,
+    detector: bool = True,
+    besides: Iterable[Finding] = (),
+    heard: Heard = EVER,
+    fired: Collection[str] = (),
 ) -> Assessment:
     """Look at every declared monitor, and at the detector of loss that every model has (unless it is off).
 
     besides: what is known otherwise, of the features that were served (`monitoring.skew`) and of how fresh data are (`monitoring.freshness`).
-    heard: when gateways listened.
+    heard: when gateways listened. fired: the monitors that have an alert that is not over.
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
         if about_outcomes(model, monitor):
             # they come besides: no count of the log has them
             continue
-        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model))))  # type: ignore[misc]
+        look = partial(findings_of, monitor, state, now=now, prices=prices(model), fired=named(str(monitor)) in fired)
+        findings.extend(_guarded(str(monitor), look))
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(
         _guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS, label=model.label_column) or _coverage(state, now),)))
@@ -105,15 +114,20 @@ def _brief(found: Finding) -> Finding:
 
 
 def findings_of(
-    monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None
+    monitor: Check | AnyOf | Drift,
+    state: MonitorState,
+    *,
+    now: Instant,
+    prices: Mapping[str, float] | None = None,
+    fired: bool = False,
 ) -> Iterator[Finding]:
-    """What one monitor says. `prices`: what errors cost (`declare.live.prices`)."""
+    """What one monitor says. `prices`: what errors cost (`declare.live.prices`). `fired`: it has an alert that is not over."""
     if isinstance(monitor, Drift):
         yield from drift_findings(monitor, state)
     elif isinstance(monitor, Check):
-        yield from check_findings(monitor, state, now=now, prices=prices)
+        yield from check_findings(monitor, state, now=now, prices=prices, fired=fired)
     else:
-        yield _either(monitor, state, now=now, prices=prices)
+        yield _either(monitor, state, now=now, prices=prices, fired=fired)
 
 
 def lacking(model: Model, state: MonitorState, now: Instant) -> tuple[Finding, ...]:
@@ -141,13 +155,13 @@ def broken(name: str, why: str) -> Finding:
     return Finding(monitor=name, severity="warn", standing="broken", failure="errors", why=f"the monitor itself failed: {why}")
 
 
-def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None) -> Finding:
+def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None, fired: bool) -> Finding:
     """Either is enough: the mildest of the parts, each part at its worst; a part without data keeps the whole open."""
     parts: list[Finding] = []
     for part in monitor.checks:
         if not isinstance(part, Check | Drift):
             continue
-        found = list(findings_of(part, state, now=now, prices=prices))
+        found = list(findings_of(part, state, now=now, prices=prices, fired=fired))
         parts.append(
             max(found, key=lambda finding: _gravity(finding, lacking=-1))
             if found
