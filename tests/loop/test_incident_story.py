@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+import flyball as fb
 from flyball.clock import Span
 from flyball.incidents.persons import complaint, reviewed
 from flyball.incidents.rules import false_alarm
 from flyball.loop.advance import acting_on
-from flyball.loop.causes import causes_of
+from flyball.loop.causes import causes_of, impact_of
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.monitoring.alerts import acknowledge
@@ -40,8 +41,9 @@ def found(failure: str, severity: str = "alert", **more: Any) -> Finding:
 class Story(World):
     """The world of one model whose findings are reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: fb.Model = MODEL) -> None:
         super().__init__()
+        self.model = model
         self.clock.advance_to(BASE)
         self.ids = itertools.count(1)
         self.monitor = MonitorState(model="m", version="1.1.0", m0=0.1)
@@ -52,7 +54,7 @@ class Story(World):
     def report(self, *findings: Finding) -> list[Event]:
         report = Report(id="c", actor="loop", model="m", findings=findings)
         now = self.clock.now() + 1_000_000
-        events = list(decide_report(self.state, report, now, model=MODEL, folds=FOLDS, new_id=self.new_id, monitor=self.monitor))
+        events = list(decide_report(self.state, report, now, model=self.model, folds=FOLDS, new_id=self.new_id, monitor=self.monitor))
         self.add(*events)
         return events
 
@@ -274,7 +276,7 @@ def test_what_it_has_cost_is_noted_when_it_is_mitigated() -> None:
 
 def test_a_release_that_ends_an_incident_and_fails_is_why_it_opens_again() -> None:
     story = Story()
-    drift = found("input_drift", column="x")
+    drift = found("concept_drift")
     story.report(drift)
     story.later(20 * HOUR)
     story.release()
@@ -289,3 +291,84 @@ def test_a_release_that_ends_an_incident_and_fails_is_why_it_opens_again() -> No
     story.report(quiet, found("errors"))
     assert story.row.state == IncidentState.OPEN
     assert story.row.causes[0].what == "version 1.1.0 took over"
+
+
+STALE = found("stale_data", column="rows")
+WELL, FRESH = found("errors", "none"), found("stale_data", "none", column="rows")
+
+
+def all_of(story: Story) -> list[tuple[str, str]]:
+    return [(row.failure_mode, row.state.value) for row in incidents_of(story.state, "m")]
+
+
+def test_data_that_run_stale_after_errors_are_an_incident_of_their_own_and_hold_none_open() -> None:
+    story = Story()
+    story.report(found("errors"))
+    story.later(4 * MINUTE)
+    story.report(found("errors"), STALE)
+    assert all_of(story) == [("errors", "open"), ("stale_data", "open")]
+    assert incidents_of(story.state, "m")[0].cause == "errors is seen"
+    story.report(WELL, STALE)
+    assert all_of(story) == [("errors", "mitigated"), ("stale_data", "open")]
+    story.report(WELL, FRESH)
+    assert all_of(story) == [("errors", "mitigated"), ("stale_data", "mitigated")]
+
+
+def test_data_that_were_stale_when_errors_began_are_their_cause() -> None:
+    story = Story()
+    story.report(STALE, found("errors"))
+    assert all_of(story) == [("stale_data", "open")]
+    other = Story()
+    other.report(STALE)
+    other.later(HOUR)
+    other.report(STALE, found("errors"))
+    assert all_of(other) == [("stale_data", "open")]
+
+
+def test_what_is_mitigated_opens_again_for_its_like_and_not_for_data_that_go_wrong_afterwards() -> None:
+    story = Story()
+    story.report(found("errors"))
+    story.report(WELL)
+    story.later(4 * MINUTE)
+    story.report(WELL, STALE)
+    assert all_of(story) == [("errors", "mitigated"), ("stale_data", "open")]
+    story.report(WELL, FRESH)
+    story.report(found("errors"), FRESH)
+    assert all_of(story) == [("errors", "open"), ("stale_data", "mitigated")]
+
+
+def test_an_incident_that_opened_again_says_what_resolved_last_and_has_cost_what_it_did_each_time() -> None:
+    story = Story(MODEL.replace(train=fb.Train(dict)))
+
+    def passed(errors: int) -> None:
+        start = story.clock.now() // MINUTE
+        slab = Slab(start=start, n=500, errors=errors)
+        story.monitor = msgspec.structs.replace(story.monitor, slabs=(*story.monitor.slabs, slab))
+
+    story.report(found("errors"))
+    passed(145)
+    story.report(WELL)
+    assert story.row.impact is not None
+    assert (story.row.impact.requests, story.row.impact.errors) == (500, 145)
+    story.later(10 * MINUTE)
+    passed(0)
+    story.later(10 * MINUTE)
+    story.report(WELL, found("latency"))
+    passed(7)
+    story.report(WELL, found("latency", "none"))
+    assert story.row.state == IncidentState.MITIGATED
+    assert story.row.notes[-1] == "mitigated: latency has resolved: latency is seen"
+    assert (story.row.impact.requests, story.row.impact.errors) == (1_000, 152)
+    again = impact_of(story.model, story.row, None, story.monitor, story.clock.now())
+    assert (again.requests, again.errors, again.since % MINUTE) == (1_000, 152, 0)
+
+
+def test_what_was_changed_after_the_predictions_were_made_elsewhere_that_are_wrong_is_no_cause() -> None:
+    late, soon = Story(), Story()
+    late.monitor = msgspec.structs.replace(late.monitor, slabs=(Slab(start=(BASE - 8 * HOUR) // MINUTE, n=500),))
+    soon.monitor = msgspec.structs.replace(soon.monitor, slabs=(Slab(start=BASE // MINUTE, n=500),))
+    for story in (late, soon):
+        story.commit("1.0.1")
+        story.report(found("errors", n=100))
+    assert sorted(cause.kind for cause in soon.row.causes) == ["data", "version"]
+    assert [cause.kind for cause in late.row.causes] == []

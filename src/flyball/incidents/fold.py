@@ -81,6 +81,7 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
             "review_by": at + REVIEW,
             "root_cause_by": at + ROOT_CAUSE,
             "overdue": (),
+            "impact_before": row.impact,
         }
     if event.impact is not None:
         changes["impact"] = event.impact

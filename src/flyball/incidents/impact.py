@@ -5,7 +5,7 @@ Wrong rows are those beyond the bound of the loss at release: what would have be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flyball.clock import Instant, to_second
 from flyball.declare.metrics import CLASSES
@@ -48,6 +48,26 @@ def impact(
         currency=next((each.currency for each in costs.values()), "") if price is not None else "",
         made=made,
     )
+
+
+def together(before: Impact, then: Impact) -> Impact:
+    """What an incident cost that opened again: both times together, and nothing of the time between them. Money is known where it was each time."""
+    return Impact(
+        since=before.since,
+        until=max(before.until, then.until),
+        requests=before.requests + then.requests,
+        errors=before.errors + then.errors,
+        labelled=before.labelled + then.labelled,
+        wrong=round(before.wrong + then.wrong, 1),
+        money=_sum([each.money for each in (before, then) if each.labelled]),
+        currency=then.currency or before.currency,
+        made=then.made,
+    )
+
+
+def _sum(money: Sequence[float | None]) -> float | None:
+    known = [each for each in money if each is not None]
+    return round(sum(known), 2) if known and len(known) == len(money) else None
 
 
 def _price(task: str, costs: Mapping[str, Money], quality: Quality) -> float | None:

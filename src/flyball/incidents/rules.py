@@ -32,6 +32,9 @@ TOGETHER = Span.parse("24h")
 NO_VERSIONS = frozenset({"stale_data", "late_labels"})
 """Failure modes that no other version's route ends: what does not arrive arrives for none."""
 
+AT_ONCE = frozenset({"stale_data"})
+"""Failure modes that are found in the moment in which they begin: all others take their windows, or their labels."""
+
 OPEN, MITIGATING, MITIGATED = IncidentState.OPEN, IncidentState.MITIGATING, IncidentState.MITIGATED
 REVIEWED, CLOSED = IncidentState.REVIEWED, IncidentState.CLOSED
 
@@ -160,9 +163,11 @@ def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow]
     if in_force_at > began and incident.failure_mode not in NO_VERSIONS:
         return f"{_ROUTE} {Span(in_force_at - began).brief} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
-    if own is not None and own.state in _WELL and not bad:
-        return f"its alert has resolved: {own.finding.why}"
-    return ""
+    if own is None or own.state not in _WELL or bad:
+        return ""
+    # it may have opened again for another one
+    last = max((row for row in rows if row.state in _WELL and _speaks_of(incident, row)), key=lambda row: (row.since, row.key == own.key))
+    return f"its alert has resolved: {last.finding.why}" if last.key == own.key else f"{_what(last)} has resolved: {last.finding.why}"
 
 
 def clocks(incident: IncidentRow, now: Instant) -> tuple[IncidentNoted, ...]:
@@ -233,12 +238,18 @@ def _home(alert: AlertRow, incidents: Sequence[IncidentRow], now: Instant) -> In
     active = [row for row in incidents if row.state in (OPEN, MITIGATING)]
     recent = [row for row in incidents if row.state in (MITIGATED, REVIEWED) and now - row.mitigated_at <= REOPEN]
     told = [row for row in (*active, *recent) if _speaks_of(row, alert)]
-    same = [row for row in active if _same_cause(row, alert)] or [row for row in recent if _same_cause(row, alert)]
+    same = [row for row in active if _same_cause(row, alert)]
+    # what was mitigated opens again for its like alone: that data go wrong afterwards does not make the answers wrong again, nor the other way round
+    same = same or [row for row in recent if _same_cause(row, alert) and (row.failure_mode in EXPLAINING) == (_mode(alert) in EXPLAINING)]
     return max(told or same, key=lambda row: row.opened_at, default=None)
 
 
 def _same_cause(incident: IncidentRow, alert: AlertRow) -> bool:
-    """Whether one explains the other. Two things wrong with the data do where they began together, or lie in the same column."""
+    """Whether one explains the other. Two things wrong with the data do where they began together, or lie in the same column. What is found when it begins
+    explains nothing that was wrong before.
+    """
+    if incident.failure_mode not in EXPLAINING and _mode(alert) in AT_ONCE:
+        return _fired(alert) <= max(incident.opened_at, incident.reopened_at)
     if incident.failure_mode not in EXPLAINING or _mode(alert) not in EXPLAINING:
         return True
     column = alert.finding.column

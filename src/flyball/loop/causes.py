@@ -11,7 +11,7 @@ from flyball.declare.model import Model
 from flyball.declare.reads import looked_at
 from flyball.incidents import causes
 from flyball.incidents.causes import Change
-from flyball.incidents.impact import impact
+from flyball.incidents.impact import impact, together
 from flyball.monitoring.slabs import MINUTE, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import AlertRow, AlertState
@@ -62,7 +62,9 @@ def causes_of(
 
 
 def _onset(incident: IncidentRow, seen: Instant, monitor: MonitorState | None) -> Instant:
-    """When the trouble began, as far as it is known."""
+    """When the trouble began, as far as it is known: of a model that is served elsewhere, when that was made which it was found in."""
+    if incident.made_since and not incident.reopened_at:
+        seen = min(seen, incident.made_since)
     if monitor is not None and incident.failure_mode in _OF_LOSS and monitor.onset.at:
         return min(seen, monitor.onset.at)
     return seen
@@ -93,18 +95,25 @@ def _changes(state: State, model: Model, began: Instant) -> list[Change]:
 
 
 def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState, now: Instant) -> Impact:
-    """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted.
+    """What an incident has cost from the minute in which it opened until it was mitigated, or until now; each time that it was open. Labels of its rows come
+    later: those that have are counted.
 
     Predictions of a model that is served elsewhere come when what is wrong with them has happened: those that its `alert` was found in when it opened are
     counted, too.
     """
-    made = is_elsewhere(model)
-    since = incident.made_since or made_since(model, incident, alert, monitor) or incident.reopened_at or incident.opened_at
+    made, before = is_elsewhere(model), incident.impact_before
+    first = incident.made_since or made_since(model, incident, alert, monitor)
+    since = (first or incident.reopened_at or incident.opened_at) // MINUTE * MINUTE
+    if first or before is None:
+        before = None
+    elif since <= before.until:
+        # the minute in which it was mitigated is counted
+        since = (before.until // MINUTE + 1) * MINUTE
     until = incident.mitigated_at or now
     traffic = within(monitor.slabs, since, until)
     delay = int(label_delay(model))
     matured = within(monitor.slabs, since + delay, until + delay)
-    return impact(
+    found = impact(
         model.task,
         model.costs,
         next((part for part in matured.quality if not part.slice), None),
@@ -115,6 +124,7 @@ def impact_of(model: Model, incident: IncidentRow, alert: AlertRow | None, monit
         until=until,
         made=made,
     )
+    return found if before is None else together(before, found)
 
 
 def made_since(model: Model, incident: IncidentRow, alert: AlertRow | None, monitor: MonitorState) -> Instant:

@@ -117,10 +117,10 @@ def _as_known(then: State, event: Event, model: Model, monitor: MonitorState | N
     row = then.get(INCIDENTS, event.incident)
     assert row is not None, f"{event.incident} is open"
     alerts = alerts_of(then, model.name)
-    likely = causes_of(then, model, row, alerts.values(), monitor, again=isinstance(event, IncidentNoted))
     if isinstance(event, IncidentNoted):
-        return msgspec.structs.replace(event, causes=likely)
+        return msgspec.structs.replace(event, causes=causes_of(then, model, row, alerts.values(), monitor, again=True))
     since = made_since(model, row, alerts.get(row.alert), monitor) if monitor is not None else 0
+    likely = causes_of(then, model, msgspec.structs.replace(row, made_since=since), alerts.values(), monitor)
     return msgspec.structs.replace(event, causes=likely, made_since=since)
 
 

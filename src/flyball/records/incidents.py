@@ -124,7 +124,7 @@ class IncidentReviewed(Event, frozen=True, tag="incident.reviewed"):
 
 class IncidentRow(Record, frozen=True):
     """An incident as it stands. Clocks are instants by which a thing is due; `capped_at` is when it began to ask for a cap on trainings,
-    `made_since` as in IncidentOpened.
+    `made_since` as in IncidentOpened. `impact_before` is what it had cost when it opened again.
     """
 
     incident: str
@@ -155,6 +155,7 @@ class IncidentRow(Record, frozen=True):
     capped_at: Instant = 0
     request: str = ""
     made_since: Instant = 0
+    impact_before: Impact | None = None
 
 
 INCIDENTS = Table("incident", IncidentRow)
