@@ -10,6 +10,7 @@ from functools import partial
 
 from flyball.clock import Instant
 from flyball.compute.port import LEASE
+from flyball.declare.change_window import opens
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -168,6 +169,9 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     active = active_rollout(state, model.name)
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
+    elif (opening := opens(model.rollout.change_window, now)) is not None:
+        # a version may wait to be released then
+        due.append(opening)
     if model.retrain is not None or not row.champion:
         schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []
