@@ -16,12 +16,12 @@ from flyball.ledger.projection import MemoryProjection
 from flyball.loop import orders, telling
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import MoveRollout, Release, Rollback, Steer, decide_move, decide_release, decide_rollback, decide_steer
-from flyball.loop.releasing import about_to_release, release_newest
+from flyball.loop.releasing import release_newest
 from flyball.loop.waiting import waiting
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.models import Signature
-from flyball.records.proposals import PROPOSALS, ProposalMade
+from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutRow, RolloutState
 from flyball.records.serving import EPOCHS, ROUTES, RouteInForce
 from flyball.records.versions import (
@@ -34,6 +34,7 @@ from flyball.records.versions import (
     VersionSigned,
     VersionState,
 )
+from flyball.rollout.rules import next_due
 
 from .test_due import model as declared
 from .test_proposals import Asked
@@ -263,7 +264,7 @@ def test_who_watches_is_told_of_a_closed_window_as_of_nothing_bad() -> None:
     assert frozen("incident inc_1")[0] == "bad"
 
 
-def waiting_to_be_released(release: str = "act") -> Asked:
+def waiting_to_be_released(release: str) -> Asked:
     """A version has passed its gates, and its model's window is open on Mondays alone; time begins on Sunday 11 January 1970."""
     window = fb.Rollout(change_window="Mon 09:00-17:00 UTC").shadow("1h")
     world = Asked(declared().replace(autonomy={"release": release, "training": "record"}, rollout=window))
@@ -272,35 +273,42 @@ def waiting_to_be_released(release: str = "act") -> Asked:
     assert row is not None
     world.state.put(VERSIONS, "m/1.1.0", msgspec.structs.replace(row, signature="signed"))
     world.model_row(newest="1.1.0", champion="1.0.0")
+    release_newest(world.ports, world.declared, world.kept)
     return world
 
 
-def begun(world: Asked) -> bool:
-    return any(isinstance(event, RolloutPlanned) for event in world.events)
-
-
-def test_the_loop_begins_no_release_while_the_window_is_closed_and_says_so_once() -> None:
-    world = waiting_to_be_released()
-    for _ in range(3):
-        release_newest(world.ports, world.declared, world.kept)
-    assert not begun(world)
-    [made] = [event for event in world.events if isinstance(event, ProposalMade)]
-    assert (made.action, made.mode, made.target) == ("release", "record", "1.1.0")
-    assert made.reason == "change window closed until 1970-01-12T09:00Z"
-    assert not about_to_release(world.ports, world.state, world.declared, world.kept, world.now), "it holds no training up"
-    world.now = instant("1970-01-12T09:00:00Z")
-    assert about_to_release(world.ports, world.state, world.declared, world.kept, world.now)
+def test_the_loop_releases_into_a_closed_window_and_its_rollout_waits_there() -> None:
+    world = waiting_to_be_released("act")
+    [moved] = [event for event in world.events if isinstance(event, RolloutMoved)]
+    assert moved.target is RolloutState.WARMING
+    assert moved.why.endswith("and wait: change window closed until 1970-01-12T09:00Z")
     release_newest(world.ports, world.declared, world.kept)
-    assert begun(world)
-    assert [row.verdict for _, row in world.state.scan(PROPOSALS)] == ["accepted"]
+    assert len([event for event in world.events if isinstance(event, RolloutPlanned)]) == 1
+    [(_, row)] = world.state.scan(ROLLOUTS)
+    assert next_due(row, world.declared.rollout, world.now) == instant("1970-01-12T09:00:00Z"), "the loop looks when it opens"
+
+
+def test_the_loop_ends_no_watch_for_a_release_that_would_only_wait() -> None:
+    world = waiting_to_be_released("record")
+    watching = RolloutRow(
+        rollout="ro_0", model="m", version="1.0.0", champion="0.9.0", steps=(), evidence="gate", attempt=1,
+        state=RolloutState.WATCHING, step=0, planned_at=0, entered_at=0, why="", slow_us=None,
+    )  # fmt: skip
+    world.state.put(ROLLOUTS, "ro_0", watching)
     roles = world.state.get(MODELS, "m")
     assert roles is not None
-    assert roles.rollout
+    world.state.put(MODELS, "m", msgspec.structs.replace(roles, rollout="ro_0"))
+    world.declared = world.declared.replace(autonomy={"release": "act", "training": "record"})
+    world.events.clear()
+    release_newest(world.ports, world.declared, world.kept)
+    assert world.events == []
+    world.now = instant("1970-01-12T09:00:00Z")
+    release_newest(world.ports, world.declared, world.kept)
+    assert [event.target for event in world.events if isinstance(event, RolloutMoved)] == [RolloutState.COMPLETED, RolloutState.WARMING]
 
 
 def test_a_person_is_asked_at_any_time() -> None:
     world = waiting_to_be_released("propose")
-    release_newest(world.ports, world.declared, world.kept)
     [made] = [event for event in world.events if isinstance(event, ProposalMade)]
     assert made.mode == "propose"
     assert "window" not in made.reason

@@ -10,7 +10,6 @@ from flyball.declare.change_window import change_window
 from flyball.loop import backtest
 from flyball.loop.backtest import Policy
 from flyball.records.base import Event
-from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.training.fitting import FitCache
 
@@ -49,20 +48,16 @@ def test_nothing_goes_forward_outside_the_window(events: list[tuple[Instant, Eve
 
 
 def test_it_goes_forward_at_the_very_moment_that_the_window_opens(events: list[tuple[Instant, Event]]) -> None:
-    wednesday = instant("2025-02-12T09:00:00Z")
-    assert [at for at, event in events if isinstance(event, RolloutPlanned)][0] == wednesday
+    wednesday = instant("2025-02-05T09:00:00Z")
+    at = next(at for at, event in events if isinstance(event, RolloutPlanned))
+    assert at < wednesday
     moves = [(at, event) for at, event in events if isinstance(event, RolloutMoved)]
+    at, warming = moves[0]
+    assert warming.why.endswith("and wait: change window closed until 2025-02-05T09:00Z")
+    at, begun = moves[1]
+    assert (at, begun.target) == (wednesday, RolloutState.SHADOW)
     at, frozen = next((at, event) for at, event in moves if event.target is RolloutState.FROZEN)
     assert wednesday + Span.parse("6h") <= at < wednesday + Span.parse("1d"), "it bakes while the window is closed"
-    assert frozen.why == "change window closed until 2025-02-19T09:00Z"
+    assert frozen.why == "change window closed until 2025-02-12T09:00Z"
     at, promoted = next((at, event) for at, event in moves if event.target is RolloutState.WATCHING)
-    assert at == wednesday + Span.parse("7d")
-    assert promoted.source is RolloutState.FROZEN
-
-
-def test_what_the_loop_would_release_is_said_once_with_the_reason(events: list[tuple[Instant, Event]]) -> None:
-    made = [event for _, event in events if isinstance(event, ProposalMade)]
-    assert made
-    assert all((event.action, event.mode) == ("release", "record") for event in made)
-    assert made[0].reason == "change window closed until 2025-02-12T09:00Z"
-    assert len({(event.target, event.reason) for event in made}) == len(made)
+    assert (at, promoted.source) == (wednesday + Span.parse("7d"), RolloutState.FROZEN)

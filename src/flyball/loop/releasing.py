@@ -55,6 +55,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     state = anew(ports)
     if frozen_by(state, model, kept, ports.clock.now(), version=version.version):
         return
+    if active is not None and closed(model.rollout.change_window, ports.clock.now()):
+        # a release ends the watch over the one before: not for one that only waits
+        return
     if model.autonomy.release == "act" and ports.reviews and (late := overdue_review(state, model.name)):
         may(ports, model, "record", "release", version.version, late)
         return
@@ -65,10 +68,6 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         return
     reason = clipped(f"{run.run}: {run.reason}")
     if not may(ports, model, model.autonomy.release, "release", version.version, reason):
-        return
-    if shut := closed(model.rollout.change_window, ports.clock.now()):
-        # not begun: by the time it may be, a newer one may have passed
-        may(ports, model, "record", "release", version.version, shut, cause=shut)
         return
     try:
         take_up(ports, model.name, version.version)
@@ -104,8 +103,8 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
 def about_to_release(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> bool:
     """Whether flyball itself is about to release the newest version: until then nothing newer is trained.
 
-    One that waits for a person, for the end of an incident or for the change window, holds nothing up: it would grow old, and the champion with it. Nor
-    does one that a person keeps from release (`train --no-release`), or that can never be released beside the champion.
+    One that waits for a person, or for the end of an incident, holds nothing up: it would grow old, and the champion with it. Nor does one that a
+    person keeps from release (`train --no-release`), or that can never be released beside the champion.
     """
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     newest = candidate(state, model.name, now)
@@ -114,7 +113,6 @@ def about_to_release(ports: Ports, state: State, model: Model, kept: Memories, n
         return False
     if (
         model.autonomy.release != "act"
-        or closed(model.rollout.change_window, now)
         or frozen_by(state, model, kept, now, version=newest.version)
         or compared_otherwise(ports, state, model, newest)
     ):
