@@ -106,6 +106,17 @@ def test_a_release_is_steered_to_its_end(api: Served) -> None:
     assert api.get("/models/demand").json()["former"] == ""
 
 
+def test_a_release_outside_the_change_window_needs_a_reason_and_is_recorded_as_such(api: Served) -> None:
+    bo, wanted = api.caller(Role.OPERATOR), {"model": "demand", "version": "1.0.0", "outside_window": True}
+    refused = api.post("/rollouts", wanted, token=bo)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "a release outside the change window needs a reason: it is recorded under your name",
+    )
+    released = api.post("/rollouts", wanted | {"reason": "callers get errors"}, token=bo).json()
+    assert api.get(f"/rollouts/{released['rollout']}").json()["rollout"]["outside_window"] is True
+
+
 def test_a_version_that_is_not_there_is_not_released(api: Served) -> None:
     answer = api.post("/rollouts", {"model": "demand", "version": "1.0.1"})
     assert (answer.status_code, answer.json()["fix"]) == (404, 'versions: did you mean "1.0.0"?')

@@ -350,7 +350,6 @@ def test_a_broken_rule_of_a_data_set_is_named(make, make_market, changes, expect
         ({"rollout": fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion + 0.1]).shadow("1d")}, "a live test of error_rate"),
         ({"monitors": [fb.metric("recall").gap("sex") <= 0.1]}, "a gap across a column that is no slice"),
         ({"rollout": fb.Rollout().ab_test("50%", "1d")}, "rollout step ab_test"),
-        ({"rollout": fb.Rollout(change_window="mon-thu")}, "rollout change_window"),
     ],
 )
 def test_what_is_not_built_yet_is_named_and_no_problem(make, changes, expected: str) -> None:

@@ -91,7 +91,6 @@ def test_all_four_loop_files_pass_the_check_without_their_data(four: CheckReport
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        ("credit-default", "rollout change_window"),
         ("card-fraud", "a kafka:// source"),
     ],
 )

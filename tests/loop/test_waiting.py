@@ -94,7 +94,7 @@ def run(state: RunState, why: str = "", judges: str = "") -> RunRow:
 
 def told(state: NoScan, *, up: bool = False, signatures: Signatures = same, declared: fb.Model | None = None) -> list[str]:
     shelf: Any = Shelf(signatures, declared)
-    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up, library=shelf)]
+    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", now=0, up=up, library=shelf)]
 
 
 @pytest.mark.parametrize(

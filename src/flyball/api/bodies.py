@@ -70,11 +70,12 @@ class Rows(Record, frozen=True):
 
 
 class Releasing(Record, frozen=True):
-    """A version that is to be released."""
+    """A version that is to be released. `outside_window`: it goes forward while its change window is closed, too; that needs a `reason`."""
 
     model: str
     version: str
     reason: Text = ""
+    outside_window: bool = False
 
 
 class Judging(Record, frozen=True):

@@ -160,7 +160,15 @@ def release(asked: Asked) -> Answer:
     ref = lookup.exact(model.name, body.version)
     asked.wired.take_over(asked.caller, model.name, ref.version, asked.command)
     row = lookup.version(asked.state(), ref)
-    command, decide = orders.release(asked.ports, model, row.version, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    command, decide = orders.release(
+        asked.ports,
+        model,
+        row.version,
+        command=asked.command,
+        actor=asked.caller.actor,
+        reason=asked.reason,
+        outside_window=body.outside_window,
+    )
     receipt, events = _give(asked, command, decide)
     # as with a run: a repeated command has started another rollout than the one just named
     rollout = next((event.rollout for event in events if isinstance(event, RolloutPlanned)), command.rollout)

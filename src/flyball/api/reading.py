@@ -404,7 +404,7 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
         purpose=declared.framing.purpose if declared else "",
         kpi=declared.framing.kpi if declared else "",
         risk=declared.framing.risk if declared else "",
-        waits=waiting(state, row.model, up=True, library=asked.ports.library),
+        waits=waiting(state, row.model, now=asked.ports.clock.now(), up=True, library=asked.ports.library),
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
+from flyball.clock import SystemClock
 from flyball.declare import codec
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
@@ -48,10 +49,10 @@ def check(
     before = applied(root, env) if against is None else declared_in(against)
     held = standards(root, env) if data else None
     checked = check_project(root, env, data=data, standards=held, applied=before, known=known(root, env), only=only)
-    report = to_markdown(checked) if ci else ""
-    for line in report.splitlines() if ci else to_lines(checked):
+    report, now = to_markdown(checked) if ci else "", SystemClock().now()
+    for line in report.splitlines() if ci else to_lines(checked, now):
         out.line(line)
-    out.document(to_json(checked) | ({"report": report} if ci else {}))
+    out.document(to_json(checked, now) | ({"report": report} if ci else {}))
     return 1 if checked.problems else 0
 
 
@@ -127,7 +128,6 @@ def known(root: Path, env: str = "") -> dict[str, Known]:
 
 def standards(root: Path, env: str = "") -> Standards:
     """The clock and, where flyball has run, the last good versions. A check writes no file."""
-    from flyball.clock import SystemClock
     from flyball.data.against import Against
     from flyball.data.erasures import present
     from flyball.records.data import DATASETS

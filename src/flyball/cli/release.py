@@ -9,6 +9,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
+from flyball.declare.change_window import closed
 from flyball.errors import BadInput
 from flyball.ledger.ledger import error_of
 from flyball.loop import lookup, orders
@@ -28,6 +29,9 @@ app = common.app()
 def release(
     version: Annotated[str, typer.Argument(metavar="MODEL@V", help="the version, as in price-direction@1.4.0")],
     *,
+    outside_window: Annotated[
+        bool, typer.Option("--outside-window", help="go forward while the change window is closed, too; needs --reason")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
@@ -40,6 +44,8 @@ def release(
     out = Output(as_json=as_json, quiet=quiet)
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a release is of one version", fix=f"flyball models list {version} shows them")
+    if outside_window:
+        common.must_say("--reason", reason, orders.OUTSIDE, why=orders.OUTSIDE_WHY)
     with common.opened(project, env) as wired:
         if dry_run and _would_take_over(wired, out, version):
             return 0
@@ -48,7 +54,7 @@ def release(
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
         met = met_another(row, lookup.roles(wired.ports.ledger.state(), row.model).champion)
-        started = start(wired, out, model, row.version, Acting(reason, dry_run, key))
+        started = start(wired, out, model, row.version, Acting(reason, dry_run, key), outside_window=outside_window)
         if met:
             out.note(met)
         if row.deprecated:
@@ -59,6 +65,7 @@ def release(
         out.line(
             f"rollout {rollout}  {steps(model)}    guards: {', '.join(map(str, model.rollout.guards)) or 'none'}    event {receipt.last}"
         )
+        shut = "" if outside_window else closed(model.rollout.change_window, wired.ports.clock.now())
         told = [{"kind": step.kind, "weight": step.weight, "bake": f"{step.bake.seconds:g}s"} for step in model.rollout.steps]
         out.document(
             {
@@ -67,11 +74,14 @@ def release(
                 "version": row.version,
                 "steps": told,
                 "deprecated": row.deprecated or None,
+                "waits": shut or None,
                 "event": receipt.last,
             }
         )
         if not lookup.roles(wired.ports.ledger.state(), row.model).champion:
             out.note("it is the first release: it answers everybody once its worker is ready, for there is no champion to compare it with")
+        if shut:
+            out.note(f"{shut}: its workers start, and it begins then")
         if not common.is_up(wired):
             out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0
@@ -106,16 +116,19 @@ def _would_take_over(wired: Wired, out: Output, text: str) -> bool:
     return bool(weighed.events)
 
 
-def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting) -> tuple[str, Receipt] | None:
+def start(
+    wired: Wired, out: Output, model: Model, version: str, acting: Acting, *, outside_window: bool = False
+) -> tuple[str, Receipt] | None:
     """Release a version by this person; the rollout's id and the receipt, None for a dry run. Raises what a refusal says."""
     ports = wired.ports
     command, decide = orders.release(
         ports,
         model,
         version,
-        command=common.command_id(wired, acting, _order(model.name, version)),
+        command=common.command_id(wired, acting, _order(model.name, version) + (" --outside-window" if outside_window else "")),
         actor=wired.caller.actor,
         reason=acting.reason,
+        outside_window=outside_window,
     )
     receipt = common.act(wired, out, command, decide, acting)
     if receipt is None:

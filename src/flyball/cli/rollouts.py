@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,10 +14,16 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.output import Output, ago, dated, event_text, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant, Span
+from flyball.declare import change_window
 from flyball.declare.live import ERRORS
 from flyball.loop import lookup, orders
 from flyball.loop.memory import load
+from flyball.records.base import State
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
 
 _QUIET = 180_000_000
 """Microseconds without evidence from which on a rollout is said to wait for requests."""
@@ -80,9 +86,19 @@ def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: J
         if evidence.shadow_dropped:
             out.line(f"  shadow requests dropped {evidence.shadow_dropped:,}")
         out.line(f"  {evidence.labelled:,} of {evidence.matured:,} rows that should have a label by now have one")
+        window = _window(wired, state, row)
+        if window:
+            out.line(f"  change window {change_window.told(window, now)}")
         out.line(f"  why: {row.why}")
-        out.document({"rollout": dated(row), "readings": found, "counts": evidence})
+        out.document({"rollout": dated(row), "readings": found, "counts": evidence, "change_window": change_window.document(window, now)})
     return 0
+
+
+def _window(wired: Wired, state: State, row: RolloutRow) -> str:
+    """The change window by which a rollout that has not ended goes forward; empty for none."""
+    declared = state.get(DECLARATIONS, row.model) if row.state in ACTIVE and not row.outside_window else None
+    model = lookup.readable(wired.ports.library, declared)[0] if declared is not None else None
+    return model.rollout.change_window if model is not None else ""
 
 
 def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path, env: str, out: Output, yes: bool = True) -> int:

@@ -104,7 +104,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]
         proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict and common.may_see(wired, row.model)]
         age, up = common.loop_age(wired, now), common.is_up(wired)
-        waits = _waits(wired, state, lines, up=up)
+        waits = _waits(wired, state, lines, now, up=up)
         doubtful = [row for row in in_doubt(state, now) if common.may_see(wired, row.model)]
         # whose models a file declares is known from when it was whole
         files = {row.file for name, row in state.scan(DECLARATIONS) if common.may_see(wired, name)}
@@ -156,14 +156,14 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
     return 0
 
 
-def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[Waiting]:
+def _waits(wired: Wired, state: State, lines: list[Line], now: Instant, *, up: bool) -> list[Waiting]:
     """What waits or is broken of all models that are shown, but for what a model's own line says already."""
     said = {each.name for each in lines if each.doing.startswith(UNREAD)}
     found = (
         each
         for name, _ in state.scan(MODELS)
         if common.may_see(wired, name)
-        for each in waiting(state, name, up=up, library=wired.ports.library)
+        for each in waiting(state, name, now=now, up=up, library=wired.ports.library)
     )
     return [each for each in found if each.kind != "unread" or each.model not in said]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Never, TypeAlias
 
 from flyball.clock import Span
+from flyball.declare.change_window import change_window as window_of
 from flyball.declare.checks import AnyOf, Check, Drift, Metric, metric
 from flyball.declare.data import Sql
 from flyball.declare.units import (
@@ -49,7 +50,8 @@ def listed(value: Any, argument: str, kinds: tuple[type[Any], ...], fix: str) ->
 class Rollout:
     """Steps in order; after the last, promotion. `give_up` ends an undecided rollout.
 
-    `evidence` "live" waits for labels; "gate" may rest on the paired gate where labels are too few, and the ledger says so.
+    `evidence` "live" waits for labels; "gate" may rest on the paired gate where labels are too few, and the ledger says so. `change_window` says when
+    a release may go forward ("Mon-Fri 09:00-17:00 Europe/Berlin"; empty: always); it is kept in its one form, see declare/change_window.py.
     """
 
     guards: tuple[Check, ...]
@@ -77,7 +79,7 @@ class Rollout:
                 "guards": listed(guards, "guards", (Check,), 'a guard is a check, such as fb.metric("error_rate") <= fb.champion * 1.25'),
                 "sticky": maybe_text(sticky, "sticky"),
                 "watch": maybe_span(watch, "watch"),
-                "change_window": maybe_text(change_window, "change_window"),
+                "change_window": window_of(window).text if (window := maybe_text(change_window, "change_window")) else "",
                 "evidence": one_of(evidence, ("live", "gate"), "evidence"),
                 "give_up": span(give_up, "give_up", least=1),
                 "steps": listed(steps, "steps", (Step,), "add steps with .shadow and .canary"),

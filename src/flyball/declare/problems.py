@@ -180,7 +180,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
     for name, there in (
         ("review", model.review is not None),
         ("batch", bool(model.batch)),
-        ("rollout change_window", bool(model.rollout.change_window)),
     ):
         if there:
             yield name, "", ""

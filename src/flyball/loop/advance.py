@@ -10,6 +10,7 @@ from functools import partial
 
 from flyball.clock import Instant
 from flyball.compute.port import LEASE
+from flyball.declare.change_window import opens
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -171,7 +172,8 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
         due.append(now if run.state == RunState.QUEUED else now + LEASE // 3)
     active = active_rollout(state, model.name)
     if active is not None:
-        due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
+        opening = opens(model.rollout.change_window, now)
+        due += [rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)), *([opening] if opening is not None else [])]
     if model.retrain is not None or not row.champion:
         schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flyball.clock import Instant
 from flyball.data.rules import is_apart, is_form
 from flyball.data.sources.access import Access
 from flyball.data.sources.secrets import read_secrets
-from flyball.declare import codec
+from flyball.declare import change_window, codec
 from flyball.declare.costs import threshold_of
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
@@ -79,6 +80,7 @@ class ModelReport(NamedTuple):
     power: tuple[Line, ...] = ()
     request_changes: tuple[str, ...] = ()
     route: str = ""
+    window: str = ""
 
 
 class Contract(NamedTuple):
@@ -235,6 +237,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         power=power.lines,
         request_changes=_request_changes(sent, model) if sent is not None else (),
         route=model.playbook.route,
+        window=model.rollout.change_window if model.train is not None else "",
     )
 
 
@@ -404,8 +407,8 @@ def _of_source(dataset: Dataset, where: str, item: Problem) -> Problem:
     return Problem(f"{where}  {place}".rstrip(), what, item.why, item.fix)
 
 
-def to_json(checked: CheckReport) -> dict[str, Any]:
-    """The document of `flyball check --json`."""
+def to_json(checked: CheckReport, now: Instant = 0) -> dict[str, Any]:
+    """The document of `flyball check --json`. `now`: when it is told how change windows stand."""
     return {
         "models": [
             {
@@ -419,6 +422,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "owners": model.owners,
                 "implied": list(model.implied),
                 "power": [line.document for line in model.power],
+                "change_window": change_window.document(model.window, now),
                 "when_applied": model.when_applied,
                 "request_changes": list(model.request_changes),
                 "problems": [plain(problem) for problem in model.problems],
@@ -440,8 +444,8 @@ def plain(problem: Problem) -> dict[str, str]:
     return {key: value for key, value in told.items() if value or key in ("where", "what")}
 
 
-def to_lines(checked: CheckReport) -> list[str]:
-    """The text of `flyball check`: a line a model, its request, what changed, then every warning and problem, then the sum."""
+def to_lines(checked: CheckReport, now: Instant = 0) -> list[str]:
+    """The text of `flyball check`: a line a model, its request, what changed, then every warning and problem, then the sum. `now`: as of `to_json`."""
     lines: list[str] = []
     width = max((len(model.file) for model in checked.models), default=0)
     name_width = max((len(model.name) for model in checked.models), default=0)
@@ -458,6 +462,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         if model.request:
             lines.append(f"  a request      {fields_text(model.request)}")
         lines += [f"  in force       {one}" for one in model.implied]
+        lines += [f"  change window  {change_window.told(model.window, now)}"] if model.window else []
         lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]

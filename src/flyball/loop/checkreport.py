@@ -47,6 +47,8 @@ def _model(model: ModelReport) -> Iterator[str]:
     if model.request:
         yield f"- a request: {code(fields_text(model.request))}"
     yield from (f"- in force: {code(one)}" for one in model.implied)
+    if model.window:
+        yield f"- releases go forward in the change window {code(model.window)}"
     yield ""
     if model.power:
         yield "<details><summary>Power: what its checks can see</summary>"

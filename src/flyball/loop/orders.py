@@ -27,6 +27,7 @@ from flyball.rollout.rules import slow_threshold
 
 SteerVerb = Literal["pause", "resume", "abort"]
 SettleVerb = Literal["ack", "mitigated", "review", "resolve"]
+OUTSIDE, OUTSIDE_WHY = "a release outside the change window needs a reason", "it is recorded under your name"
 _LONGEST_TEXT = 2000
 _LONGEST_ID = 200
 _MOST_WHOLE = 2**53
@@ -57,8 +58,12 @@ def check_numbers(parameters: Mapping[str, object]) -> None:
             raise BadInput(f"{name} is too large a whole number", why=why, fix=f"a smaller one, or a float: {name}=1e18")
 
 
-def release(ports: Ports, model: Model, version: str, *, command: str, actor: str, reason: str) -> tuple[Release, Decide[Release]]:
-    """Start the rollout of a version."""
+def release(
+    ports: Ports, model: Model, version: str, *, command: str, actor: str, reason: str, outside_window: bool = False
+) -> tuple[Release, Decide[Release]]:
+    """Start the rollout of a version. `outside_window`: it goes forward while the change window is closed, too. Raises BadInput where that has no reason."""
+    if outside_window and not reason.strip():
+        raise BadInput(OUTSIDE, why=OUTSIDE_WHY, fix="say why it cannot wait")
     order = Release(
         id=command,
         actor=actor,
@@ -68,6 +73,7 @@ def release(ports: Ports, model: Model, version: str, *, command: str, actor: st
         reason=reason or f"released by {actor}",
         slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout, model.framing.act_within),
         before=ports.before.name if ports.before is not None else "",
+        outside_window=outside_window,
     )
     return order, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
 

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
+from flyball.declare.change_window import closed
 from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import grows, label_delay, paired_gates
 from flyball.declare.model import Model
@@ -65,6 +66,8 @@ class Release(Record, frozen=True):
     slow_us: int | None = None
     before: str = ""
     """The environment that must have tried the version (empty: it is made in this one)."""
+    outside_window: bool = False
+    """Whether it goes forward while the change window is closed, too."""
 
 
 class MoveRollout(Record, frozen=True):
@@ -113,7 +116,7 @@ class Steer(Record, frozen=True):
 def decide_release(
     state: State, command: Release, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
 ) -> Sequence[Event] | Refusal:
-    """Nothing is released whose gates did not pass, and one rollout of a model at a time."""
+    """Nothing is released whose gates did not pass, and one rollout of a model at a time. While the change window is closed it waits with its workers up."""
     version = state.get(VERSIONS, f"{command.model}/{command.version}")
     ref = f"{command.model}@{command.version}"
     if version is None:
@@ -142,21 +145,22 @@ def decide_release(
         slow_us=command.slow_us,
         reason=command.reason,
         despite=version.deprecated,
+        outside_window=command.outside_window,
     )
+    shut = "" if command.outside_window else closed(model.rollout.change_window, now)
+    begun = f"the version's workers are started and checked on golden rows{f', and wait: {shut}' if shut else ''}"
     moved = RolloutMoved(
         rollout=command.rollout,
         model=command.model,
         source=RolloutState.PLANNED,
         target=RolloutState.WARMING,
         step=0,
-        why="; ".join(
-            filter(None, ["the version's workers are started and checked on golden rows", registry.met_another(version, row.champion)])
-        ),
+        why="; ".join(filter(None, [begun, registry.met_another(version, row.champion)])),
     )
     events: list[Event] = [planned, moved, *settle(state, command.model, "release", "accepted", f"{ref} is released by {command.actor}")]
     if active is not None:
         events.insert(0, move(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
-    return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, events, now, model=model, folds=folds, signatures=signatures, held=shut or None)
 
 
 def _unfit(state: State, version: VersionRow, roles: ModelRow, model: Model, signatures: Signatures, now: Instant) -> Refusal | None:
@@ -230,7 +234,8 @@ def decide_move(
     if moved is None and (row.champion or row.state is not RolloutState.WARMING):
         return ()
     if moved is None:
-        return with_route(state, [], now, model=model, folds=folds, signatures=signatures, held=facts.frozen_by)
+        held = facts.frozen_by or rollout.shut(row, model.rollout, now)
+        return with_route(state, [], now, model=model, folds=folds, signatures=signatures, held=held)
     if moved.target == RolloutState.FAILED and command.why_not_ready:
         moved = move(row, moved.target, command.why_not_ready)
     events: list[Event] = [moved, *_champion(state, row, moved)]
@@ -305,6 +310,14 @@ def decide_steer(
         return Refusal(code="not-found", what=f'no rollout "{command.rollout}"', fix="flyball rollouts list")
     if row.state not in ACTIVE:
         return Refusal(code="conflict", what=f"{row.rollout} has ended: {row.state.value}")
+    shut = rollout.shut(row, model.rollout, now)
+    if command.verb == "resume" and shut and rollout.for_window(row):
+        return Refusal(
+            code="conflict",
+            what=f"{row.rollout} is frozen: {shut}",
+            why=f"it is due to go forward, and {model.name} says when it may: {model.rollout.change_window}",
+            fix=f"it goes on by itself then; flyball rollouts abort {row.rollout} ends it at any time",
+        )
     moved = rollout.by_person(row, command.verb, command.reason, who=command.actor)
     if isinstance(moved, Refusal):
         return moved

@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from flyball.clock import Instant
+from flyball.declare.change_window import closed
 from flyball.declare.live import champion_gates, compared_live
 from flyball.declare.model import Model
 from flyball.errors import NotFound, Refused
@@ -53,6 +54,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         return
     state = anew(ports)
     if frozen_by(state, model, kept, ports.clock.now(), version=version.version):
+        return
+    if active is not None and closed(model.rollout.change_window, ports.clock.now()):
+        # a release ends the watch over the one before: not for one that only waits
         return
     if model.autonomy.release == "act" and ports.reviews and (late := overdue_review(state, model.name)):
         may(ports, model, "record", "release", version.version, late)

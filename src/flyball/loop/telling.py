@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from flyball.clock import to_second
+from flyball.declare.change_window import CLOSED
 from flyball.ledger.bounds import counted
 from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.base import Event
@@ -139,7 +140,7 @@ def _of_rollouts(event: Event) -> tuple[Mood, str] | None:
         case RolloutMoved(target=RolloutState.ROLLED_BACK):
             return "good", f"rollout     {event.model}: rolled back: {event.why}"
         case RolloutMoved(target=RolloutState.FAILED | RolloutState.FROZEN):
-            return "bad", f"rollout     {event.model}: {event.target.value}: {event.why}"
+            return "plain" if event.why.startswith(CLOSED) else "bad", f"rollout     {event.model}: {event.target.value}: {event.why}"
         case ChampionChanged():
             return "good", f"champion    {event.model}@{event.version}" + (f", before it {event.former}" if event.former else "")
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from flyball.clock import Instant
 from flyball.declare.live import grows
 from flyball.errors import Corrupt
 from flyball.evaluation.persons import NONE_GIVEN, of_card
@@ -19,6 +20,7 @@ from flyball.records.serving import ROUTES
 from flyball.records.training import RunState
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry.mends import mends
+from flyball.rollout import rules
 
 _LONGEST = 160
 """Of a text that a user's code may have written."""
@@ -35,7 +37,7 @@ class Waiting(Record, frozen=True):
     step: str
 
 
-def waiting(state: State, model: str, *, up: bool, library: Library) -> tuple[Waiting, ...]:
+def waiting(state: State, model: str, *, now: Instant, up: bool, library: Library) -> tuple[Waiting, ...]:
     """What there is of a model: its newest version, its newest run and its rollout are looked at. `up`: whether a loop and gateways run.
 
     A row of it that cannot be read keeps nobody from seeing the other models.
@@ -46,7 +48,8 @@ def waiting(state: State, model: str, *, up: bool, library: Library) -> tuple[Wa
         rollout = active_rollout(state, model) if row.rollout else None
         route = state.get(ROUTES, model) if rollout else None
         silent = route is not None and not route.route.arms
-        stands = rollout and _stands(rollout, up=up, silent=silent)
+        shut = _shut(state, rollout, library, now) if rollout else ""
+        stands = rollout and _stands(rollout, up=up, silent=silent, shut=shut)
         found = (version and _version(state, version, library), _failed(state, model, row.last_run), stands)
     except Corrupt as error:
         return (Waiting("unread", model, "", error.what, error.fix),)
@@ -96,8 +99,17 @@ def _failed(state: State, model: str, last_run: str) -> Waiting | None:
     return Waiting("failed", model, run.run, f"{whose}{_short(run.why) or 'no reason was left'}", f"flyball runs show {run.run}")
 
 
-def _stands(row: RolloutRow, *, up: bool, silent: bool) -> Waiting | None:
-    """A rollout that a person or something that was seen holds, or that needs processes which do not run. `silent`: nobody answers as long as it does."""
+def _shut(state: State, row: RolloutRow, library: Library, now: Instant) -> str:
+    """That a rollout's change window is closed, and until when; empty where it is not, and where its declaration cannot be read, which others say."""
+    declared = state.get(DECLARATIONS, row.model)
+    model = readable(library, declared)[0] if declared is not None else None
+    return rules.shut(row, model.rollout, now) if model is not None else ""
+
+
+def _stands(row: RolloutRow, *, up: bool, silent: bool, shut: str) -> Waiting | None:
+    """A rollout that a person, something that was seen, or its change window (`shut`) holds, or that needs processes which do not run. `silent`: nobody
+    answers as long as it does.
+    """
     shown, start = f"flyball rollouts show {row.rollout}", "flyball up"
     what, step = {
         RolloutState.PAUSED: (f"is paused: {_short(row.why)}", f"flyball rollouts resume {row.rollout}"),
@@ -108,6 +120,8 @@ def _stands(row: RolloutRow, *, up: bool, silent: bool) -> Waiting | None:
     }.get(row.state, ("", ""))
     if row.state is RolloutState.ROLLING_BACK and up:
         what, step = f"goes back to {row.champion}, not in force everywhere yet", shown
+    elif up and shut and row.state is RolloutState.WARMING:
+        what, step = f"is released, and waits: {shut}", f"it begins then; flyball rollouts abort {row.rollout} gives it up"
     elif silent and row.state is RolloutState.WARMING:
         what = "is released, and may not answer yet: its gates do not hold by now, it is advised against, or an incident freezes releases"
         step = f"flyball models show {row.model}@{row.version} says what stops it; flyball rollouts abort {row.rollout} gives it up"

@@ -121,7 +121,8 @@ class Reading(Record, frozen=True):
 
 class RolloutPlanned(Event, frozen=True, tag="rollout.planned"):
     """A release was decided. `slow_us` is the frozen p99 threshold (None: too few requests to know), `despite` what spoke against the version already
-    when a person released it: why it was advised against (empty: it was not).
+    when a person released it: why it was advised against (empty: it was not). `outside_window`: whether a person let it go forward while its change
+    window is closed, too; why is in `reason`.
     """
 
     rollout: str
@@ -134,6 +135,7 @@ class RolloutPlanned(Event, frozen=True, tag="rollout.planned"):
     reason: str
     slow_us: int | None = None
     despite: str = ""
+    outside_window: bool = False
 
 
 class RolloutMoved(Event, frozen=True, tag="rollout.moved"):
@@ -171,6 +173,7 @@ class RolloutRow(Record, frozen=True):
     by: str = ""
     """Who released it."""
     despite: str = ""
+    outside_window: bool = False
 
 
 ROLLOUTS = Table("rollout", RolloutRow)

@@ -34,6 +34,7 @@ def planned(projection: Projection, recorded: Recorded) -> None:
         decided_at=recorded.at,
         by=recorded.actor,
         despite=event.despite,
+        outside_window=event.outside_window,
     )
     put_rollout(projection, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)

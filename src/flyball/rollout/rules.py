@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyball.clock import Instant, Span
+from flyball.declare.change_window import CLOSED, closed, opens
 from flyball.declare.checks import Reference
 from flyball.declare.live import SLOW, untested
 from flyball.declare.policy import Rollout
@@ -72,10 +73,12 @@ def plan(
     slow_us: int | None,
     reason: str,
     despite: str = "",
+    outside_window: bool = False,
 ) -> RolloutPlanned:
     """The release as an event. `champion` may be empty: then there is nothing to compare with.
 
     `slow_us` is `slow_threshold` of the champion. `attempt` counts from 1. `despite`: why the version is advised against already, if it is.
+    `outside_window`: whether a person lets it go forward outside the change window.
     """
     return RolloutPlanned(
         rollout=rollout,
@@ -88,6 +91,7 @@ def plan(
         reason=reason,
         slow_us=slow_us,
         despite=despite,
+        outside_window=outside_window,
     )
 
 
@@ -125,19 +129,30 @@ def decide(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, fac
     """The next arrow, or None to stay.
 
     Guards are looked at first, in every state with evidence: what fires rolls back, also a rollout that is frozen or paused.
-    When the target is `watching`, the caller changes the champion in the same transaction.
+    What is due to go forward while the change window is closed is frozen until it opens. When the target is `watching`, the caller changes the champion
+    in the same transaction.
     """
     if row.state in TERMINAL:
         return None
     if row.state is S.PLANNED:
         return move(row, S.WARMING, "workers of the new version start")
     if row.state is S.WARMING:
-        return _warmed(row, facts)
+        return _warmed(row, facts, shut(row, declaration, facts.now))
     if row.state is S.ROLLING_BACK:
         return move(row, S.ROLLED_BACK, "the old route is in force everywhere") if facts.in_force else None
     found = readings(row, declaration, evidence, task=facts.task, loss_cap=facts.loss_cap)
     target, step, why = _with_evidence(row, declaration, evidence, facts, found)
     return None if target is None else move(row, target, why, step=step, found=found, evidence=evidence)
+
+
+def shut(row: RolloutRow, declaration: Rollout, now: Instant) -> str:
+    """Why this rollout does not go forward by the clock: its change window is closed, and until when; empty where it may."""
+    return "" if row.outside_window else closed(declaration.change_window, now)
+
+
+def for_window(row: RolloutRow) -> bool:
+    """Whether it is frozen by its change window, and by nothing else when it was."""
+    return row.state is S.FROZEN and row.why.startswith(CLOSED)
 
 
 def by_person(row: RolloutRow, action: Literal["pause", "resume", "abort"], why: str, *, who: str = "a person") -> RolloutMoved | Refusal:
@@ -181,12 +196,15 @@ def next_due(row: RolloutRow, declaration: Rollout, now: Instant, *, label_delay
     """The earliest time at which the clock alone can move this rollout. New evidence or an acknowledged route may move it before."""
     if row.state in TERMINAL:
         return NEVER
+    opening = (None if row.outside_window else opens(declaration.change_window, now)) or now
     if row.state in {S.PLANNED, S.WARMING, S.ROLLING_BACK}:
-        return now
+        return opening if row.state is S.WARMING else now
     if row.state is S.WATCHING:
         return max(now, row.entered_at + _watch(declaration, label_delay))
     if row.state is S.PAUSED:
         return NEVER
+    if for_window(row):
+        return opening
     over = row.entered_at + (max(row.steps[row.step].bake, _least(row)) if row.step < len(row.steps) else 0)
     return max(now, over if row.state in RUNNING else over + declaration.give_up)
 
@@ -197,11 +215,11 @@ def _least(row: RolloutRow) -> Span:
     return SPLIT_LEAST if last and row.steps[row.step].kind == "canary" else NO_SPAN
 
 
-def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
+def _warmed(row: RolloutRow, facts: Facts, window: str) -> RolloutMoved | None:
     if facts.workers_ready is False:
         return move(row, S.FAILED, "a worker of the new version did not start")
     # who starts workers says when one has had its time: nobody may be up, and that speaks against no version
-    if facts.workers_ready is None or facts.frozen_by:
+    if facts.workers_ready is None or facts.frozen_by or window:
         return None
     if not row.champion:
         return move(row, S.WATCHING, "first release: there is no champion to compare with, so it answers at once")
@@ -223,7 +241,8 @@ def _with_evidence(
         return None, row.step, ""
     bake = row.steps[row.step].bake if row.step < len(row.steps) else Span(0)
     ran_out = facts.now - row.entered_at > bake + declaration.give_up
-    if ran_out and row.resume is not S.WATCHING and row.state is not S.WATCHING:
+    # what waits for the change window has been decided
+    if ran_out and S.WATCHING not in (row.resume, row.state) and not for_window(row):
         return (
             S.ROLLING_BACK,
             row.step,
@@ -232,12 +251,26 @@ def _with_evidence(
     uneven = [one for one in found if one.test == tests.RATIO and tests.reached(one.log10_against, one.need_against)]
     held = facts.frozen_by or "; ".join(f"{_against(one)}: the split is not what the route says" for one in uneven)
     if row.state is S.FROZEN:
-        return (None, row.step, "") if held else (row.resume, row.step, "what froze it is over")
+        return _thawed(row, declaration, evidence, facts, found, held)
     if held:
         return S.FROZEN, row.step, held
     if row.state is S.WATCHING:
         return _watched(row, declaration, facts)
-    return _next_step(row, declaration, evidence, facts, found)
+    target, step, why = _next_step(row, declaration, evidence, facts, found)
+    window = shut(row, declaration, facts.now)
+    return (S.FROZEN, row.step, window) if window and target is not None else (target, step, why)
+
+
+def _thawed(
+    row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...], held: str
+) -> tuple[S | None, int, str]:
+    if not for_window(row):
+        return (None, row.step, "") if held else (row.resume, row.step, "what froze it is over")
+    if shut(row, declaration, facts.now):
+        return None, row.step, ""
+    # what holds it besides freezes it by its own name at the next look
+    target, step, why = (None, row.step, "") if held else _next_step(row, declaration, evidence, facts, found)
+    return target or row.resume, step, "; ".join(filter(None, ("the change window is open", why)))
 
 
 def _watched(row: RolloutRow, declaration: Rollout, facts: Facts) -> tuple[S | None, int, str]:
@@ -256,7 +289,7 @@ def _next_step(
 ) -> tuple[S | None, int, str]:
     step = row.steps[row.step]
     pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
-    baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
+    baked = evidence.baked if evidence.under == f"{(row.resume or row.state).value}:{row.step}" else Span(0)
     if not facts.in_force or baked < step.bake or pairs < step.labels or facts.now - row.entered_at < _least(row):
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
