@@ -174,7 +174,8 @@ def test_every_route_of_the_data_plane_but_health_wants_a_token(border: Border, 
         told = dict(sent[0]["headers"])
         return sent[0]["status"], told.get(b"www-authenticate", b"").decode()
 
-    data = ["POST /models/price/predict", "GET /models/price/schema", "GET /metrics", "GET /v2/models/price", "POST /v2/models/price/infer"]
+    native = ["POST /models/price/predict", "GET /models/price/schema", "GET /metrics"]
+    data = [*native, "GET /v2", "GET /v2/models/price", "POST /v2/models/price/infer"]
     for route in data:
         method, path = route.split()
         assert ask(method, path, "")[1] == "Bearer", route

@@ -16,7 +16,7 @@ from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
 from flyball.serving.ownhost import OwnHost
-from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
+from flyball.serving.problems import NotPlain, TooLarge, Unparsable, WrongMethod
 from flyball.serving.tokens import Guard
 from flyball.serving.tracing import Asked, Traces
 
@@ -26,6 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 Headers = list[tuple[bytes, bytes]]
 _JSON: Headers = [(b"content-type", b"application/json")]
+_JSON_LENGTH = b"inference-header-content-length"
 _UNLOGGED: Headers = [(b"content-type", b"application/json"), (b"flyball-logged", b"false")]
 
 
@@ -38,6 +39,7 @@ ROUTES = (
     "GET /metrics",
     "GET /v2/health/live",
     "GET /v2/health/ready",
+    "GET /v2",
     "GET /v2/models/{model}",
     "GET /v2/models/{model}/ready",
     "POST /v2/models/{model}/infer",
@@ -59,17 +61,45 @@ def json_response(body: bytes, *, logged: bool = True) -> Response:
     return Response(200, body, _JSON if logged else _UNLOGGED)
 
 
+def inferred(answer: protocol_oip.Inferred) -> Response:
+    """200 with tensors: JSON, or JSON and the bytes that follow it."""
+    if answer.json_bytes is None:
+        return json_response(answer.body, logged=answer.logged)
+    headers = [(b"content-type", b"application/octet-stream"), (_JSON_LENGTH, str(answer.json_bytes).encode())]
+    return Response(200, answer.body, headers if answer.logged else [*headers, _UNLOGGED[-1]])
+
+
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """The request's body. Raises TooLarge as soon as it is; the rest is read and thrown away, within reason. Raises NotPlain."""
     body = await _whole(scope, receive, limits)
+    if _json_bytes(scope, body) is not None:
+        what, fix = "binary tensors are not taken here", "send JSON, without Inference-Header-Content-Length"
+        raise NotPlain(what, why="they are for …/infer", fix=fix)
+    return body
+
+
+async def read_tensors(scope: Scope, receive: Receive, limits: Limits) -> tuple[bytes, int | None]:
+    """As `read_body`, and how many of the bytes are JSON, where others may follow. Raises Unparsable for more than there are."""
+    body = await _whole(scope, receive, limits)
+    return body, _json_bytes(scope, body)
+
+
+def _json_bytes(scope: Scope, body: bytes) -> int | None:
+    """How many bytes of the body are JSON; None: nothing is said of others."""
+    found: int | None = None
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.lower() != b"identity":
             what = f"the body is encoded ({value.decode('latin-1')[:40]})"
-            raise NotPlain(what, why="a gateway takes plain JSON only", fix="send it plain, without Content-Encoding")
-        if name == b"inference-header-content-length":
-            what, fix = "binary tensors are not taken", "send all tensors as JSON, without Inference-Header-Content-Length"
-            raise NotPlain(what, why="a gateway takes plain JSON only", fix=fix)
-    return body
+            raise NotPlain(what, why="a gateway takes plain bodies only", fix="send it plain, without Content-Encoding")
+        if name == _JSON_LENGTH:
+            # a longer number is that of no body, and may take long to read
+            found = int(value) if value.isdigit() and len(value) < 20 else -1
+            if not 0 <= found <= len(body):
+                what = f"Inference-Header-Content-Length is {value.decode('latin-1')[:40]}"
+                raise Unparsable(
+                    what, why=f"the body has {len(body):,} bytes", fix="send the length of the JSON, before the tensors' bytes"
+                )
+    return found
 
 
 async def _whole(scope: Scope, receive: Receive, limits: Limits) -> bytes:
@@ -220,6 +250,10 @@ class Gateway:
     async def _v2(self, scope: Scope, receive: Receive, path: str) -> Response:
         parts = [unquote(part) for part in path.split("/")[2:]]
         match parts:
+            case []:
+                _method(scope, "GET")
+                self._admit(scope, Need.PREDICT, "")
+                return json_response(protocol_oip.server())
             case ["health", "live"]:
                 _method(scope, "GET")
                 return json_response(b'{"live":true}')
@@ -242,8 +276,7 @@ class Gateway:
         self._admit(scope, Need.PREDICT, name)
         if rest == ["infer"]:
             _method(scope, "POST")
-            body, logged = await self._oip.infer(name, version, await read_body(scope, receive, self._limits))
-            return json_response(body, logged=logged)
+            return inferred(await self._oip.infer(name, version, *await read_tensors(scope, receive, self._limits)))
         if rest == ["ready"]:
             _method(scope, "GET")
             return json_response(self._oip.ready(name, version))
