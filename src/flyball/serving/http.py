@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.records.identity import Scope as Need
-from flyball.serving import problems, protocol_elsewhere, protocol_explain, protocol_native, protocol_oip
+from flyball.serving import problems, protocol_elsewhere, protocol_explain, protocol_mlflow, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
@@ -43,6 +44,10 @@ ROUTES = (
     "GET /v2/models/{model}",
     "GET /v2/models/{model}/ready",
     "POST /v2/models/{model}/infer",
+    "POST /invocations",
+    "GET /ping",
+    "GET /health",
+    "GET /version",
 )
 """Every route. A model may be pinned: `/models/{model}@{version}/…`, `/v2/models/{model}/versions/{version}/…`."""
 
@@ -150,6 +155,7 @@ class Gateway:
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
         self._predictions = protocol_elsewhere.Predictions(dispatcher)
+        self._mlflow = protocol_mlflow.Mlflow(dispatcher)
         self._explain = protocol_explain.Explain(dispatcher, metrics, limits)
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -189,7 +195,7 @@ class Gateway:
 
     def _begin(self, scope: Scope, path: str) -> Asked | None:
         """The span of a request of a model; of what is asked about the gateway itself there is none."""
-        if self._traces is None or not path.startswith(("/models/", "/v2/models/")):
+        if self._traces is None or not path.startswith(("/models/", "/v2/models/", "/invocations")):
             return None
         return self._traces.begin(scope["method"], path, scope["headers"])
 
@@ -202,7 +208,39 @@ class Gateway:
             _method(scope, "GET")
             self._admit(scope, Need.PREDICT, "")
             return Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
-        raise _nowhere(path)
+        return await self._scoring(scope, receive, path)
+
+    async def _scoring(self, scope: Scope, receive: Receive, path: str) -> Response:
+        """The routes of MLflow's scoring server."""
+        match path:
+            case "/invocations":
+                _method(scope, "POST")
+                return await self._invocations(scope, receive)
+            case "/ping":
+                _method(scope, "GET")
+                return json_response(self._oip.all_ready())
+            case "/health":
+                _method(scope, "GET")
+                return json_response(self._oip.all_ready())
+            case "/version":
+                _method(scope, "GET")
+                self._admit(scope, Need.PREDICT, "")
+                return Response(200, _version().encode(), [(b"content-type", b"text/plain; charset=utf-8")])
+            case _:
+                raise _nowhere(path)
+
+    async def _invocations(self, scope: Scope, receive: Receive) -> Response:
+        name, pinned, version = protocol_mlflow.named(scope.get("query_string", b""), scope["headers"]).partition("@")
+        if pinned and not version:
+            raise _no_version(name)
+        name = name or self._mlflow.only()
+        # the names of all are not for a token for some
+        self._admit(scope, Need.PREDICT, name)
+        if not name:
+            raise self._mlflow.undecided()
+        is_csv = protocol_mlflow.is_csv(scope["headers"])
+        body, logged = await self._mlflow.invocations(name, version, await read_body(scope, receive, self._limits), is_csv=is_csv)
+        return json_response(body, logged=logged)
 
     def _admit(self, scope: Scope, need: Need, model: str) -> None:
         if self._guard is not None:
@@ -253,7 +291,7 @@ class Gateway:
             case []:
                 _method(scope, "GET")
                 self._admit(scope, Need.PREDICT, "")
-                return json_response(protocol_oip.server())
+                return json_response(protocol_oip.server(_version()))
             case ["health", "live"]:
                 _method(scope, "GET")
                 return json_response(b'{"live":true}')
@@ -284,6 +322,14 @@ class Gateway:
             _method(scope, "GET")
             return json_response(self._oip.metadata(name, version))
         raise _nowhere(scope["path"])
+
+
+@cache
+def _version() -> str:
+    """That of the installed package."""
+    from importlib.metadata import version
+
+    return version("flyball")
 
 
 def _told(path: str, error: FlyballError) -> Response:

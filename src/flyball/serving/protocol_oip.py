@@ -5,7 +5,6 @@ What a request is stands in `tensors`. Outputs: `prediction` [n], and `probabili
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,12 +27,9 @@ class Inferred(NamedTuple):
     logged: bool
 
 
-@cache
-def server() -> bytes:
+def server(version: str) -> bytes:
     """The server's metadata: its name, its version, and what it can of the protocol's extensions."""
-    from importlib.metadata import version
-
-    return _encode({"name": "flyball", "version": version("flyball"), "extensions": ["binary_tensor_data"]})
+    return _encode({"name": "flyball", "version": version, "extensions": ["binary_tensor_data"]})
 
 
 def error_body(error: FlyballError) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -83,12 +83,16 @@ def parse(body: bytes, outputs: Iterable[str], json_bytes: int | None = None) ->
     inputs, wanted, parameters = given["inputs"], given.get("outputs") or [], given.get("parameters") or {}
     names = tuple(outputs)
     rest = 0 if json_bytes is None else len(body) - json_bytes
-    problems = explain.first(chain(_not_taken(given, names), tensors_binary.unsound(inputs, wanted, parameters, rest)))
+    told = json_bytes is not None or any(part.get("parameters") for part in chain((given,), inputs, wanted))
+    unsound = tensors_binary.unsound(inputs, wanted, parameters, rest) if told else ()
+    problems = explain.first(chain(_not_taken(given, names), unsound))
     if problems:
         raise refuse(problems)
+    asked = Infer(inputs, given.get("id") or "", parameters.get("key"), tuple([one["name"] for one in wanted]))
+    if not told:
+        return asked
     parts = tensors_binary.split(inputs, memoryview(body)[len(body) - rest :])
-    binary = tensors_binary.wished(wanted, parameters, names)
-    return Infer(inputs, given.get("id") or "", parameters.get("key"), tuple(one["name"] for one in wanted), parts, binary)
+    return replace(asked, parts=parts, binary=tensors_binary.wished(wanted, parameters, names))
 
 
 def _misshapen(given: Any) -> Iterator[Problem]:
@@ -113,12 +117,14 @@ def _known(given: Any, members: Mapping[str, Member], what: str, *at: str | int)
 
 def _not_taken(given: dict[str, Any], outputs: tuple[str, ...]) -> Iterator[Problem]:
     """What the protocol has and flyball does not: other extensions, outputs of other names, some ids and keys."""
-    parts = [(f"/{name}/{index}", part) for name in ("inputs", "outputs") for index, part in enumerate(given.get(name) or ())]
-    for where, part in parts:
-        parameters = part.get("parameters") or {}
-        for name, (what, fix) in _ELSEWHERE.items():
-            if parameters.get(name) not in (None, False, 0):
-                yield Problem(f"{where}/parameters/{name}", what, "of the extensions binary_tensor_data alone is there", fix)
+    for name in ("inputs", "outputs"):
+        for index, part in enumerate(given.get(name) or ()):
+            parameters = part.get("parameters") or {}
+            for wish in parameters.keys() & _ELSEWHERE if parameters else ():
+                if parameters[wish] not in (None, False, 0):
+                    what, fix = _ELSEWHERE[wish]
+                    why = "of the extensions binary_tensor_data alone is there"
+                    yield Problem(f"/{name}/{index}/parameters/{wish}", what, why, fix)
     for index, tensor in enumerate(given["inputs"]):
         if tensor.get("data") is None and tensors_binary.size_of(tensor) is None:
             yield Problem(f"/inputs/{index}/data", "a tensor has no data", "it is JSON, or the bytes that follow", 'send "data": [1.5]')
