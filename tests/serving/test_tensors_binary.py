@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.errors import BadInput
+from flyball.records.models import Field, Signature
 from flyball.serving import tensors, tensors_binary
 from flyball.serving.limits import Limits
 
@@ -333,6 +334,15 @@ def test_bytes_in_the_right_form_are_never_misread_as_others() -> None:
     for cut in range(length, len(body)):
         with pytest.raises(BadInput):
             tensors.parse(body[:cut], ("prediction",), length)
+
+
+def test_booleans_of_all_fields_are_taken_as_bytes_and_as_numbers() -> None:
+    signature = Signature(task="binary", fields=(Field(name="a", type="bool"), Field(name="b", type="bool")), classes=(0, 1))
+    body, length = asked(tensor("rows", "BOOL", [True, False, False, True], shape=[2, 2]))
+    assert tensors.columns(tensors.parse(body, (), length), signature) == {"a": [True, False], "b": [False, True]}
+    said = {"inputs": [{"name": "rows", "shape": [2, 2], "datatype": "BOOL", "data": [1, 0, False, True]}]}
+    found = tensors.columns(tensors.parse(json.dumps(said).encode(), ()), signature)
+    assert [[type(one) for one in column] for column in found.values()] == [[bool, bool], [bool, bool]]
 
 
 def test_the_row_limit_holds_and_the_largest_request_is_answered(border: Border) -> None:

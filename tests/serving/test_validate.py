@@ -162,8 +162,56 @@ def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[
         assert found
 
 
-WIDE = [(None, 1e19), (-1e300, 1e300), (1e19, 2e19), (-2e19, -1e19), (float(2**63), None), (0.2, 0.8), (-0.5, 1.5)]
 WHOLE = (-(2**63) - 1, -(2**63), -1, 0, 1, 2**63 - 1, 2**63)
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 9),
+    st.sampled_from(WHOLE),
+    st.floats(),
+    st.sampled_from(["new", "used", "x" * 65_537, "2026-01-01"]),
+)
+FIELDS = st.builds(
+    Field,
+    name=st.just("x"),
+    type=st.sampled_from(["int", "float", "bool", "str", "time"]),
+    nullable=st.booleans(),
+    low=st.sampled_from([None, 0, 0.5, 2.0**63]),
+    high=st.sampled_from([None, 3, 3.5, -1]),
+    one_of=st.sampled_from([None, None, (1, 2), ("new", "used"), (True,), (1.5, 2.0)]),
+    on_request=st.sampled_from(["refuse", "impute", "mark"]),
+    usual=st.just(1),
+)
+
+
+@given(FIELDS, st.lists(VALUES, max_size=3), st.data())
+def test_a_column_that_is_taken_as_a_whole_is_what_each_of_its_values_would_be(
+    field: Field, values: list[object], data: st.DataObject
+) -> None:
+    if values and data.draw(st.booleans()):
+        values = [values[0], *(value for value in values[1:] if type(value) is type(values[0]))]
+    marks: explain.Marks = {}
+    settled = [explain.settle_value(value, field, "", marks) for value in values]
+    if explain._all_hold(values, field):
+        assert marks == {}
+        assert [(type(one), one) for one in settled] == [(type(one), one) for one in values]
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        (Field(name="x", type="float", low=0, high=2), [0.0, 2.0, 1.5]),
+        (Field(name="x", type="int", low=0), [0, 2**63 - 1]),
+        (Field(name="x", type="bool", nullable=True), [True, False]),
+        (Field(name="x", type="str", one_of=("a", "b"), on_request="mark"), ["a", "b", "a"]),
+    ],
+)
+def test_what_holds_is_seen_of_all_values_at_once(field: Field, values: list[object]) -> None:
+    assert explain._all_hold(values, field)
+    assert not explain._all_hold([*values, None], field)
+
+
+WIDE = [(None, 1e19), (-1e300, 1e300), (1e19, 2e19), (-2e19, -1e19), (float(2**63), None), (0.2, 0.8), (-0.5, 1.5)]
 
 
 @pytest.mark.parametrize(("low", "high"), WIDE)

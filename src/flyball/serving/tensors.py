@@ -189,7 +189,12 @@ def _matrix(tensor: dict[str, Any], part: memoryview | None, fields: Mapping[str
         problems.append(Problem("/inputs", "the tensor is empty", "a request has at least one row", "send at least one value a field"))
     if problems:
         raise refuse(problems)
-    return {name: [_as_typed(value, fields[name].type) for value in flat[index::width]] for index, name in enumerate(fields)}
+    # of bytes the datatype says it all; in JSON a BOOL may be 1
+    same = "bool" if part is not None and kinds == {"bool"} else "float"
+    return {
+        name: flat[index::width] if one.type == same else [_as_typed(value, one.type) for value in flat[index::width]]
+        for index, (name, one) in enumerate(fields.items())
+    }
 
 
 def _values(
