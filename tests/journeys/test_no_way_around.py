@@ -70,10 +70,12 @@ def test_a_version_is_released_by_no_face_without_its_gates(project: Project, st
         ("/models/credit@1.1.0/predict", {"row": ROW}),
         ("/models/credit@1.1.0/explain", {"row": ROW}),
         ("/v2/models/credit/versions/1.1.0/infer", {"inputs": TENSORS}),
+        ("/invocations?model=credit@1.1.0", {"instances": [ROW]}),
     ):
         answer = up.http.post(path, json=body)
         assert answer.status_code in (403, 404), f"{path}: {answer.status_code} {answer.text}"
     assert up.http.post("/v2/models/credit/versions/1.0.0/infer", json={"inputs": TENSORS}).status_code == 200
+    assert up.http.post("/invocations?model=credit@1.0.0", json={"instances": [ROW]}).status_code == 200
     assert up.predict().json()["version"] == "1.0.0"
 
     # the champion, which the gate judged too, answers on and is in doubt

@@ -174,7 +174,8 @@ def test_every_route_of_the_data_plane_but_health_wants_a_token(border: Border, 
         told = dict(sent[0]["headers"])
         return sent[0]["status"], told.get(b"www-authenticate", b"").decode()
 
-    data = ["POST /models/price/predict", "GET /models/price/schema", "GET /metrics", "GET /v2/models/price", "POST /v2/models/price/infer"]
+    native = ["POST /models/price/predict", "GET /models/price/schema", "GET /metrics"]
+    data = [*native, "GET /v2", "GET /v2/models/price", "POST /v2/models/price/infer", "POST /invocations", "GET /version"]
     for route in data:
         method, path = route.split()
         assert ask(method, path, "")[1] == "Bearer", route
@@ -183,6 +184,7 @@ def test_every_route_of_the_data_plane_but_health_wants_a_token(border: Border, 
     assert ask("POST", "/models/price/labels", "bo")[0] not in (401, 403)
     assert ask("POST", "/models/price/labels", "ana")[0] == 403
     assert ask("GET", "/v2/health/live", "")[0] == 200
+    assert [ask("GET", path, "")[0] for path in ("/ping", "/health")] == [503, 503], "nobody is there to answer"
 
 
 def test_the_protocol_of_the_path_tells_that_there_is_no_token(border: Border, layout: Layout) -> None:

@@ -291,7 +291,12 @@ def infer(border: Border, *inputs: dict[str, Any], **more: Any) -> str:
         ({"data": [[1], 2], "shape": [2, 1]}, ["differ in length", "flat"]),
         ({"datatype": "INT64", "data": [1.5, 2]}, ["/inputs/0/data/0", "1.5 is not INT64", 'send "datatype": "FP64"']),
         ({"datatype": "INT32", "data": [1, 2**31]}, ["/inputs/0/data/1", "too large for INT32", "32 bits"]),
-        ({"parameters": {"binary_data_size": 16}}, ["/inputs/0/parameters/binary_data_size", "binary tensors are not taken"]),
+        ({"parameters": {"binary_data_size": 0}}, ["/inputs/0/parameters/binary_data_size", "a tensor has data twice"]),
+        (
+            {"data": None, "parameters": {"binary_data_size": 16}},
+            ["/inputs the tensors say 16 bytes", "0 follow the JSON", "Inference-Header-Content-Length"],
+        ),
+        ({"parameters": {"shared_memory_region": "r"}}, ["/inputs/0/parameters/shared_memory_region", "memory is not shared"]),
         ({"data": None}, ["/inputs/0/data", "no data"]),
         ({"shape": None}, ["/inputs/0/shape shape is null", "a list of integers"]),
         ({"shape": ["2"]}, ["/inputs/0/shape", "a list of integers"]),
@@ -311,8 +316,9 @@ def test_a_tensor_that_does_not_fit_is_told_what_is_expected_and_what_to_do(
         ({"outputs": [{"name": "zzz"}]}, ['there is no output "zzz"', "outputs: prediction, probability"]),
         ({"outputs": [{"name": "predictoin"}]}, ["/outputs/0/name", 'did you mean "prediction"?']),
         ({"outputs": [{}]}, ["an output has no name"]),
-        ({"outputs": [{"name": "prediction", "parameters": {"binary_data": True}}]}, ["binary tensors are not taken"]),
-        ({"parameters": {"binary_data_output": True}}, ["/parameters/binary_data_output", "binary tensors are not taken"]),
+        ({"outputs": [{"name": "prediction", "parameters": {"binary_data": 1}}]}, ["/outputs/0/parameters/binary_data", "true or false"]),
+        ({"outputs": [{"name": "prediction", "parameters": {"classification": 2}}]}, ["/outputs/0/parameters/classification"]),
+        ({"parameters": {"binary_data_output": "yes"}}, ["/parameters/binary_data_output", "true or false"]),
         ({"parameters": {"key": 5}}, ["/parameters/key key is 5", 'send "key": "ana"']),
         ({"id": "p_mine"}, ["/id", "use another prefix"]),
     ],
@@ -356,8 +362,8 @@ def test_what_is_not_plain_json_is_refused_as_such(border: Border, path: str) ->
     assert "plain" in json.dumps(packed.document)
     assert "gzip" in json.dumps(packed.document)
     binary = border.post(path, b"{}\0\0", inference_header_content_length="2")
-    assert binary.status == 415
-    assert "binary tensors are not taken" in json.dumps(binary.document)
+    assert binary.status == (400 if path.endswith("/infer") else 415)
+    assert ("a request has no inputs" if path.endswith("/infer") else "binary tensors are not taken here") in json.dumps(binary.document)
     assert border.post(path, b"{", content_encoding="identity").status == 400
 
 
@@ -386,7 +392,7 @@ def test_labels_are_not_sent_to_a_version(border: Border) -> None:
 
 
 def test_what_lies_under_v2_is_told_in_its_form(border: Border) -> None:
-    for path in ("/v2", "/v2/"):
+    for path in ("/v2/", "/v2/nothing"):
         answer = border.get(path)
         assert (answer.status, list(answer.document)) == (404, ["error"])
 

@@ -177,6 +177,8 @@ def test_without_the_setting_nothing_is_imported_and_questions_are_as_they_were(
         ("/v2/models/credit", "/v2/models/{model}"),
         ("/models/credit/anything-else", "/models/{model}/{verb}"),
         ("/models/a/b/c/d", "/{path}"),
+        ("/invocations", "/invocations"),
+        ("/invocations/late", "/{path}"),
     ],
 )
 def test_routes_have_no_names_of_callers_in_them(path: str, route: str) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.errors import BadInput
@@ -162,8 +163,60 @@ def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[
         assert found
 
 
-WIDE = [(None, 1e19), (-1e300, 1e300), (1e19, 2e19), (-2e19, -1e19), (float(2**63), None), (0.2, 0.8), (-0.5, 1.5)]
 WHOLE = (-(2**63) - 1, -(2**63), -1, 0, 1, 2**63 - 1, 2**63)
+VALUES = {
+    "int": st.one_of(st.integers(-3, 9), st.sampled_from(WHOLE)),
+    "float": st.one_of(st.floats(), st.sampled_from([0.0, 1.5, 3.0, math.nan, math.inf])),
+    "bool": st.booleans(),
+    "str": st.sampled_from(["new", "used", "", "x" * 65_537]),
+    "time": st.just("2026-01-01"),
+}
+ONE_OF = {"int": (0, 1, 2), "float": (0.0, 1.5, math.inf), "bool": (True,), "str": ("new", "x" * 65_537), "time": ("2026-01-01",)}
+
+
+@st.composite
+def fields(draw: st.DrawFn) -> Field:
+    kind = draw(st.sampled_from(["int", "float", "float", "bool", "str", "time"]))
+    return Field(
+        name="x",
+        type=kind,
+        nullable=draw(st.booleans()),
+        low=draw(st.sampled_from([None, None, 0, 0.5])),
+        high=draw(st.sampled_from([None, None, 3, 3.5])),
+        one_of=ONE_OF[kind] if draw(st.integers(0, 3)) == 0 else None,
+        on_request=draw(st.sampled_from(["refuse", "impute", "mark"])),
+        usual=1,
+    )
+
+
+@settings(max_examples=600)
+@given(fields(), st.data())
+def test_a_column_that_is_taken_as_a_whole_is_what_each_of_its_values_would_be(field: Field, data: st.DataObject) -> None:
+    own = VALUES[field.type]
+    other = data.draw(st.sampled_from([own, own, own, st.none(), *VALUES.values()]))
+    values = data.draw(st.lists(own, max_size=2)) + data.draw(st.lists(other, max_size=1))
+    marks: explain.Marks = {}
+    settled = [explain.settle_value(value, field, "", marks) for value in values]
+    if explain._all_hold(values, field):
+        assert marks == {}
+        assert [(type(one), one) for one in settled] == [(type(one), one) for one in values]
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        (Field(name="x", type="float", low=0, high=2), [0.0, 2.0, 1.5]),
+        (Field(name="x", type="int", low=0), [0, 2**63 - 1]),
+        (Field(name="x", type="bool", nullable=True), [True, False]),
+        (Field(name="x", type="str", one_of=("a", "b"), on_request="mark"), ["a", "b", "a"]),
+    ],
+)
+def test_what_holds_is_seen_of_all_values_at_once(field: Field, values: list[object]) -> None:
+    assert explain._all_hold(values, field)
+    assert not explain._all_hold([*values, None], field)
+
+
+WIDE = [(None, 1e19), (-1e300, 1e300), (1e19, 2e19), (-2e19, -1e19), (float(2**63), None), (0.2, 0.8), (-0.5, 1.5)]
 
 
 @pytest.mark.parametrize(("low", "high"), WIDE)

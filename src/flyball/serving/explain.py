@@ -379,12 +379,38 @@ def check_columns(
     return list(zip(*made, strict=True)), [marks.get(row) for row in range(count)] if marks else [], []
 
 
+_EXACT = {"float": float, "int": int, "bool": bool, "str": str}
+
+
+def _all_hold(values: list[Any], field: Field) -> bool:
+    """Whether `settle_value` would give every value back as it is, as far as that is seen of all at once: a column has thousands."""
+    kind = _EXACT.get(field.type)
+    if kind is None or set(map(type, values)) != {kind}:
+        return False
+    if field.one_of is not None and not set(values) <= set(field.one_of):
+        return False
+    if kind is str:
+        return max(map(len, values)) <= LONGEST_TEXT
+    if kind is float and not all(map(math.isfinite, values)):
+        return False
+    if kind is bool:
+        return True
+    least, most = min(values), max(values)
+    if kind is int and not -(2**63) <= least <= most < 2**63:
+        return False
+    return (field.low is None or field.low <= least) and (field.high is None or most <= field.high)
+
+
 def _values(
     columns: Mapping[str, Any], signature: Signature, root: str, made: list[list[Value]], marks: dict[int, Marks], count: int
 ) -> Iterator[Problem]:
     """Put every good value into `made`, and give every other's problem as it comes: whoever has enough of them stops here."""
     for field, column in zip(signature.fields, made, strict=True):
-        for index, value in enumerate(columns.get(field.name, [None] * count)):
+        values = columns.get(field.name, [None] * count)
+        if _all_hold(values, field):
+            column.extend(values)
+            continue
+        for index, value in enumerate(values):
             own: Marks = {}
             checked = settle_value(value, field, pointer(root, field.name, index), own)
             if own:

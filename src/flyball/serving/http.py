@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.records.identity import Scope as Need
-from flyball.serving import problems, protocol_elsewhere, protocol_explain, protocol_native, protocol_oip
+from flyball.serving import problems, protocol_elsewhere, protocol_explain, protocol_mlflow, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
 from flyball.serving.ownhost import OwnHost
-from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
+from flyball.serving.problems import NotPlain, TooLarge, Unparsable, WrongMethod
 from flyball.serving.tokens import Guard
 from flyball.serving.tracing import Asked, Traces
 
@@ -26,6 +27,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 Headers = list[tuple[bytes, bytes]]
 _JSON: Headers = [(b"content-type", b"application/json")]
+_JSON_LENGTH = b"inference-header-content-length"
 _UNLOGGED: Headers = [(b"content-type", b"application/json"), (b"flyball-logged", b"false")]
 
 
@@ -38,9 +40,14 @@ ROUTES = (
     "GET /metrics",
     "GET /v2/health/live",
     "GET /v2/health/ready",
+    "GET /v2",
     "GET /v2/models/{model}",
     "GET /v2/models/{model}/ready",
     "POST /v2/models/{model}/infer",
+    "POST /invocations",
+    "GET /ping",
+    "GET /health",
+    "GET /version",
 )
 """Every route. A model may be pinned: `/models/{model}@{version}/…`, `/v2/models/{model}/versions/{version}/…`."""
 
@@ -59,17 +66,45 @@ def json_response(body: bytes, *, logged: bool = True) -> Response:
     return Response(200, body, _JSON if logged else _UNLOGGED)
 
 
+def inferred(answer: protocol_oip.Inferred) -> Response:
+    """200 with tensors: JSON, or JSON and the bytes that follow it."""
+    if answer.json_bytes is None:
+        return json_response(answer.body, logged=answer.logged)
+    headers = [(b"content-type", b"application/octet-stream"), (_JSON_LENGTH, str(answer.json_bytes).encode())]
+    return Response(200, answer.body, headers if answer.logged else [*headers, _UNLOGGED[-1]])
+
+
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     """The request's body. Raises TooLarge as soon as it is; the rest is read and thrown away, within reason. Raises NotPlain."""
     body = await _whole(scope, receive, limits)
+    if _json_bytes(scope, body) is not None:
+        what, fix = "binary tensors are not taken here", "send JSON, without Inference-Header-Content-Length"
+        raise NotPlain(what, why="they are for …/infer", fix=fix)
+    return body
+
+
+async def read_tensors(scope: Scope, receive: Receive, limits: Limits) -> tuple[bytes, int | None]:
+    """As `read_body`, and how many of the bytes are JSON, where others may follow. Raises Unparsable for more than there are."""
+    body = await _whole(scope, receive, limits)
+    return body, _json_bytes(scope, body)
+
+
+def _json_bytes(scope: Scope, body: bytes) -> int | None:
+    """How many bytes of the body are JSON; None: nothing is said of others."""
+    found: int | None = None
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.lower() != b"identity":
             what = f"the body is encoded ({value.decode('latin-1')[:40]})"
-            raise NotPlain(what, why="a gateway takes plain JSON only", fix="send it plain, without Content-Encoding")
-        if name == b"inference-header-content-length":
-            what, fix = "binary tensors are not taken", "send all tensors as JSON, without Inference-Header-Content-Length"
-            raise NotPlain(what, why="a gateway takes plain JSON only", fix=fix)
-    return body
+            raise NotPlain(what, why="a gateway takes plain bodies only", fix="send it plain, without Content-Encoding")
+        if name == _JSON_LENGTH:
+            # a longer number is that of no body, and may take long to read
+            found = int(value) if value.isdigit() and len(value) < 20 else -1
+            if not 0 <= found <= len(body):
+                what = f"Inference-Header-Content-Length is {value.decode('latin-1')[:40]}"
+                raise Unparsable(
+                    what, why=f"the body has {len(body):,} bytes", fix="send the length of the JSON, before the tensors' bytes"
+                )
+    return found
 
 
 async def _whole(scope: Scope, receive: Receive, limits: Limits) -> bytes:
@@ -120,6 +155,7 @@ class Gateway:
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
         self._predictions = protocol_elsewhere.Predictions(dispatcher)
+        self._mlflow = protocol_mlflow.Mlflow(dispatcher)
         self._explain = protocol_explain.Explain(dispatcher, metrics, limits)
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -159,7 +195,7 @@ class Gateway:
 
     def _begin(self, scope: Scope, path: str) -> Asked | None:
         """The span of a request of a model; of what is asked about the gateway itself there is none."""
-        if self._traces is None or not path.startswith(("/models/", "/v2/models/")):
+        if self._traces is None or not path.startswith(("/models/", "/v2/models/", "/invocations")):
             return None
         return self._traces.begin(scope["method"], path, scope["headers"])
 
@@ -172,7 +208,39 @@ class Gateway:
             _method(scope, "GET")
             self._admit(scope, Need.PREDICT, "")
             return Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
-        raise _nowhere(path)
+        return await self._scoring(scope, receive, path)
+
+    async def _scoring(self, scope: Scope, receive: Receive, path: str) -> Response:
+        """The routes of MLflow's scoring server."""
+        match path:
+            case "/invocations":
+                _method(scope, "POST")
+                return await self._invocations(scope, receive)
+            case "/ping":
+                _method(scope, "GET")
+                return json_response(self._oip.all_ready())
+            case "/health":
+                _method(scope, "GET")
+                return json_response(self._oip.all_ready())
+            case "/version":
+                _method(scope, "GET")
+                self._admit(scope, Need.PREDICT, "")
+                return Response(200, _version().encode(), [(b"content-type", b"text/plain; charset=utf-8")])
+            case _:
+                raise _nowhere(path)
+
+    async def _invocations(self, scope: Scope, receive: Receive) -> Response:
+        name, pinned, version = protocol_mlflow.named(scope.get("query_string", b""), scope["headers"]).partition("@")
+        if pinned and not version:
+            raise _no_version(name)
+        name = name or self._mlflow.only()
+        # the names of all are not for a token for some
+        self._admit(scope, Need.PREDICT, name)
+        if not name:
+            raise self._mlflow.undecided()
+        is_csv = protocol_mlflow.is_csv(scope["headers"])
+        body, logged = await self._mlflow.invocations(name, version, await read_body(scope, receive, self._limits), is_csv=is_csv)
+        return json_response(body, logged=logged)
 
     def _admit(self, scope: Scope, need: Need, model: str) -> None:
         if self._guard is not None:
@@ -220,6 +288,10 @@ class Gateway:
     async def _v2(self, scope: Scope, receive: Receive, path: str) -> Response:
         parts = [unquote(part) for part in path.split("/")[2:]]
         match parts:
+            case []:
+                _method(scope, "GET")
+                self._admit(scope, Need.PREDICT, "")
+                return json_response(protocol_oip.server(_version()))
             case ["health", "live"]:
                 _method(scope, "GET")
                 return json_response(b'{"live":true}')
@@ -242,8 +314,7 @@ class Gateway:
         self._admit(scope, Need.PREDICT, name)
         if rest == ["infer"]:
             _method(scope, "POST")
-            body, logged = await self._oip.infer(name, version, await read_body(scope, receive, self._limits))
-            return json_response(body, logged=logged)
+            return inferred(await self._oip.infer(name, version, *await read_tensors(scope, receive, self._limits)))
         if rest == ["ready"]:
             _method(scope, "GET")
             return json_response(self._oip.ready(name, version))
@@ -251,6 +322,14 @@ class Gateway:
             _method(scope, "GET")
             return json_response(self._oip.metadata(name, version))
         raise _nowhere(scope["path"])
+
+
+@cache
+def _version() -> str:
+    """That of the installed package."""
+    from importlib.metadata import version
+
+    return version("flyball")
 
 
 def _told(path: str, error: FlyballError) -> Response:

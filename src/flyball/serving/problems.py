@@ -36,7 +36,7 @@ class TooSlow(Unavailable):
 
 
 class NotPlain(BadInput):
-    """The body is compressed, or has binary parts."""
+    """The body is compressed, or has binary parts where none are taken."""
 
     code = "not-plain"
     title = "The body is not plain JSON"

@@ -1,22 +1,35 @@
-"""Open Inference Protocol v2, REST with JSON tensors.
+"""Open Inference Protocol v2, REST, with the extension for binary tensors.
 
 What a request is stands in `tensors`. Outputs: `prediction` [n], and `probability` [n, c] for tasks with classes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from flyball.errors import BadInput, FlyballError
 from flyball.records.models import Signature
-from flyball.serving import tensors
+from flyball.serving import tensors, tensors_binary
 from flyball.serving.dispatch import Answer, Dispatcher
 from flyball.serving.lists import fits_no_tensors
 from flyball.serving.table import Served
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Inferred(NamedTuple):
+    """An answer: its body, of which the first `json_bytes` are JSON (None: all are), and whether it is in the log."""
+
+    body: bytes
+    json_bytes: int | None
+    logged: bool
+
+
+def server(version: str) -> bytes:
+    """The server's metadata: its name, its version, and what it can of the protocol's extensions."""
+    return _encode({"name": "flyball", "version": version, "extensions": ["binary_tensor_data"]})
 
 
 def error_body(error: FlyballError) -> bytes:
@@ -61,19 +74,28 @@ class Oip:
         inputs = [{"name": field.name, "datatype": tensors.DATATYPES[field.type], "shape": [-1]} for field in signature.fields]
         return _encode({"name": name, "versions": versions, "platform": "flyball", "inputs": inputs, "outputs": outputs})
 
-    async def infer(self, name: str, version: str, body: bytes) -> tuple[bytes, bool]:
-        """The answer's JSON, and whether it is in the log."""
+    async def infer(self, name: str, version: str, body: bytes, json_bytes: int | None = None) -> Inferred:
+        """The answer. json_bytes: how many bytes of the body are its JSON; None: all are.
+
+        Raises what `tensors` and `Dispatcher.predict` raise.
+        """
         served = self._dispatcher.find(name)
         try:
             if served.signature.task == "ranking":
                 raise fits_no_tensors(name)
-            asked = tensors.parse(body, _outputs(served.signature))
+            asked = tensors.parse(body, _outputs(served.signature), json_bytes)
             request = served.reader.read_columns(tensors.columns(asked, served.signature), "inputs")
         except BadInput as error:
             self._dispatcher.refuse(name, error, served.names)
             raise
         answer = await self._dispatcher.predict(served, request, version=version, request_id=asked.id, key=asked.key)
-        return _encode(_answer(served, answer, asked.outputs)), answer.logged
+        document = _answer(served, answer, asked.outputs)
+        if not asked.binary:
+            return Inferred(_encode(document), None, answer.logged)
+        parts = tensors_binary.attach(document["outputs"], asked.binary)
+        told = _encode(document)
+        has_bytes = any("data" not in output for output in document["outputs"])
+        return Inferred(told + parts, len(told) if has_bytes else None, answer.logged)
 
 
 def _outputs(signature: Signature) -> tuple[str, ...]:

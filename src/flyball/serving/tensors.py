@@ -1,23 +1,24 @@
 """Inference requests of the Open Inference Protocol → columns, or every reason why not.
 
 One tensor a request field, shape [n] or [n, 1]; or one [n, k] tensor in schema order when every field is a number. `data` is flat in
-row-major order, or nested exactly as `shape` says. Tensors are JSON: binary ones are refused.
+row-major order, or nested exactly as `shape` says; or it is bytes that follow the JSON (`tensors_binary`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyball.errors import Problem
 from flyball.records.models import Field, Signature
-from flyball.serving import explain
+from flyball.serving import explain, tensors_binary
 from flyball.serving.explain import Member, shown
 from flyball.serving.ids import PREFIX
 from flyball.serving.problems import Unparsable
+from flyball.serving.tensors_binary import Parts
 from flyball.serving.validate import refuse
 
 DATATYPES = {"float": "FP64", "int": "INT64", "bool": "BOOL", "str": "BYTES", "time": "BYTES"}
@@ -46,31 +47,52 @@ _INFER = {
     "outputs": Member((list,), "a list of objects", '[{"name": "prediction"}]'),
 }
 _OUTPUT = {"name": Member((str,), "text", '"prediction"', required=True), "parameters": Member((dict,), "an object", "{}")}
-_BINARY = ("binary_data_size", "binary_data", "binary_data_output")
+_ELSEWHERE = {
+    "shared_memory_region": ("memory is not shared with callers", "send the data in the request, and leave shared_memory_region out"),
+    "classification": ("outputs are not classified", "leave classification out; probability has every class"),
+}
+"""What other extensions of the protocol ask for, by their parameters: answered without it, it would be taken for what it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Infer:
-    """A request as it came, its members of the right types. `outputs` are the names asked for; empty: all there are."""
+    """A request as it came, its members of the right types. `outputs` are the names asked for; empty: all there are.
+
+    `parts` are the bytes of the tensors that are binary, `binary` the names of outputs that are wanted so.
+    """
 
     inputs: list[dict[str, Any]]
     id: str
     key: str | None
     outputs: tuple[str, ...]
+    parts: Parts = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
 
 
-def parse(body: bytes, outputs: Iterable[str]) -> Infer:
-    """Read a body; `outputs` are the names that can be asked for. Raises Unparsable for another shape, BadInput for what is not taken."""
-    given = explain.parse(body)
+def parse(body: bytes, outputs: Iterable[str], json_bytes: int | None = None) -> Infer:
+    """Read a body; `outputs` are the names that can be asked for.
+
+    json_bytes: how many bytes of the body are its JSON, those of binary tensors follow; None: all are.
+    Raises Unparsable for another shape, BadInput for what is not taken.
+    """
+    given = explain.parse(body if json_bytes is None else body[:json_bytes])
     problems = explain.first(_misshapen(given))
     if problems:
         what = f"the body is not an inference request: {problems[0].where} {problems[0].what}".replace(":  ", ": ")
         raise Unparsable(what, why=problems[0].why, fix=problems[0].fix, problems=tuple(problems[: explain.MOST_PROBLEMS]))
-    problems = explain.first(_not_taken(given, tuple(outputs)))
+    inputs, wanted, parameters = given["inputs"], given.get("outputs") or [], given.get("parameters") or {}
+    names = tuple(outputs)
+    rest = 0 if json_bytes is None else len(body) - json_bytes
+    told = json_bytes is not None or any(part.get("parameters") for part in chain((given,), inputs, wanted))
+    unsound = tensors_binary.unsound(inputs, wanted, parameters, rest) if told else ()
+    problems = explain.first(chain(_not_taken(given, names), unsound))
     if problems:
         raise refuse(problems)
-    key = (given.get("parameters") or {}).get("key")
-    return Infer(given["inputs"], given.get("id") or "", key, tuple(one["name"] for one in given.get("outputs") or ()))
+    asked = Infer(inputs, given.get("id") or "", parameters.get("key"), tuple([one["name"] for one in wanted]))
+    if not told:
+        return asked
+    parts = tensors_binary.split(inputs, memoryview(body)[len(body) - rest :])
+    return replace(asked, parts=parts, binary=tensors_binary.wished(wanted, parameters, names))
 
 
 def _misshapen(given: Any) -> Iterator[Problem]:
@@ -94,16 +116,18 @@ def _known(given: Any, members: Mapping[str, Member], what: str, *at: str | int)
 
 
 def _not_taken(given: dict[str, Any], outputs: tuple[str, ...]) -> Iterator[Problem]:
-    """What the protocol has and flyball does not: binary tensors, outputs of other names, some ids and keys."""
-    parts = [(f"/{name}/{index}", part) for name in ("inputs", "outputs") for index, part in enumerate(given.get(name) or ())]
-    for where, part in (("", given), *parts):
-        parameters = part.get("parameters") or {}
-        for name in _BINARY:
-            if parameters.get(name) not in (None, False):
-                yield Problem(f"{where}/parameters/{name}", "binary tensors are not taken", "tensors are JSON", f"leave {name} out")
+    """What the protocol has and flyball does not: other extensions, outputs of other names, some ids and keys."""
+    for name in ("inputs", "outputs"):
+        for index, part in enumerate(given.get(name) or ()):
+            parameters = part.get("parameters") or {}
+            for wish in parameters.keys() & _ELSEWHERE if parameters else ():
+                if parameters[wish] not in (None, False, 0):
+                    what, fix = _ELSEWHERE[wish]
+                    why = "of the extensions binary_tensor_data alone is there"
+                    yield Problem(f"/{name}/{index}/parameters/{wish}", what, why, fix)
     for index, tensor in enumerate(given["inputs"]):
-        if tensor.get("data") is None:
-            yield Problem(f"/inputs/{index}/data", "a tensor has no data", "tensors are JSON", 'send "data": [1.5]')
+        if tensor.get("data") is None and tensors_binary.size_of(tensor) is None:
+            yield Problem(f"/inputs/{index}/data", "a tensor has no data", "it is JSON, or the bytes that follow", 'send "data": [1.5]')
     for index, output in enumerate(given.get("outputs") or ()):
         if output["name"] not in outputs:
             near = explain.near_name(output["name"], outputs)
@@ -126,17 +150,15 @@ def columns(asked: Infer, signature: Signature) -> dict[str, list[Any]]:
     """One list a field. Raises BadInput with every problem of shapes and types, TooLarge."""
     fields = {field.name: field for field in signature.fields}
     if _is_matrix(asked.inputs, fields):
-        return _matrix(asked.inputs[0], fields)
+        return _matrix(asked.inputs[0], asked.parts.get(0), fields)
     found: dict[str, list[Any]] = {}
     problems: list[Problem] = []
     for index, tensor in enumerate(asked.inputs):
         where, name = f"/inputs/{index}", tensor["name"]
-        flat = _flat(tensor["data"])
-        explain.check_count(len(flat))
-        field = fields.get(name)
-        if field is not None:
-            problems += explain.first(_mistyped(tensor["datatype"], flat, _TAKEN[field.type], DATATYPES[field.type], f'"{name}"', where))
-        problems += _misfit(tensor, len(flat), where)
+        one = fields.get(name)
+        taken = None if one is None else _Taken(_TAKEN[one.type], DATATYPES[one.type], f'"{name}"')
+        flat, wrong = _values(tensor, asked.parts.get(index), taken, where)
+        problems += wrong
         if name in found:
             problems.append(Problem(f"{where}/name", f"{shown(name)} is given twice", "a field has one tensor", "send each field once"))
         found[name] = flat
@@ -157,24 +179,57 @@ def _is_matrix(inputs: list[dict[str, Any]], fields: Mapping[str, Field]) -> boo
     return len(shape) == 2 and shape[1] == len(fields) and (len(fields) > 1 or inputs[0]["name"] not in fields)
 
 
-def _matrix(tensor: dict[str, Any], fields: Mapping[str, Field]) -> dict[str, list[Any]]:
-    flat, width = _flat(tensor["data"]), len(fields)
+def _matrix(tensor: dict[str, Any], part: memoryview | None, fields: Mapping[str, Field]) -> dict[str, list[Any]]:
+    width = len(fields)
     explain.check_count(tensor["shape"][0])
     kinds = {field.type for field in fields.values()}
     taken = _TAKEN["bool"] if kinds == {"bool"} else _TAKEN["float"]
-    problems = [
-        *_misfit(tensor, len(flat), "/inputs/0", width),
-        *explain.first(_mistyped(tensor["datatype"], flat, taken, taken[0], "a tensor of all fields", "/inputs/0")),
-    ]
+    flat, problems = _values(tensor, part, _Taken(taken, taken[0], "a tensor of all fields"), "/inputs/0", width)
     if not problems and not flat:
         problems.append(Problem("/inputs", "the tensor is empty", "a request has at least one row", "send at least one value a field"))
     if problems:
         raise refuse(problems)
-    return {name: [_as_typed(value, fields[name].type) for value in flat[index::width]] for index, name in enumerate(fields)}
+    # of bytes the datatype says it all; in JSON a BOOL may be 1
+    same = "bool" if part is not None and kinds == {"bool"} else "float"
+    return {
+        name: flat[index::width] if one.type == same else [_as_typed(value, one.type) for value in flat[index::width]]
+        for index, (name, one) in enumerate(fields.items())
+    }
 
 
-def _mistyped(datatype: str, flat: list[Any], taken: tuple[str, ...], wanted: str, whose: str, where: str) -> Iterator[Problem]:
+def _values(
+    tensor: dict[str, Any], part: memoryview | None, taken: _Taken | None, where: str, width: int = 0
+) -> tuple[list[Any], list[Problem]]:
+    """A tensor's values in row-major order, and what is wrong with them. Raises TooLarge.
+
+    part: its bytes (None: its data are JSON). taken: None for a field that is not there, of which that is told later. width: as for `_misfit`.
+    """
+    if part is None:
+        flat = _flat(tensor["data"])
+        if not width:
+            explain.check_count(len(flat))
+        problems = [] if taken is None else explain.first(_mistyped(tensor["datatype"], flat, taken, where))
+        return flat, problems + _misfit(tensor, len(flat), where, width)
+    shape, datatype = tensor["shape"], tensor["datatype"]
+    problems = [] if taken is None else list(_mistyped(datatype, [], taken, where))
+    problems += [] if width else _misshaped(tensor, tensors_binary.likely(datatype, part), where)
+    if problems:
+        return [], problems
+    explain.check_count(shape[0])
+    return tensors_binary.unpack(datatype, math.prod(shape), part, where)
+
+
+class _Taken(NamedTuple):
+    """The datatypes that a tensor may have, the one to be told to send, and whose they are."""
+
+    datatypes: tuple[str, ...]
+    wanted: str
+    whose: str
+
+
+def _mistyped(datatype: str, flat: list[Any], own: _Taken, where: str) -> Iterator[Problem]:
     """A datatype that the field does not have, and numbers that the datatype does not. What is no number is the field's to judge."""
+    taken, wanted, whose = own
     if datatype not in taken:
         why = f"{whose} is {' or '.join((', '.join(taken[:-1]), taken[-1]) if taken[1:] else taken)}"
         yield Problem(f"{where}/datatype", f"datatype {shown(datatype)} does not fit {whose}", why, f'send "datatype": "{wanted}"')
@@ -194,20 +249,21 @@ def _mistyped(datatype: str, flat: list[Any], taken: tuple[str, ...], wanted: st
             )
 
 
+def _misshaped(tensor: dict[str, Any], count: int, where: str) -> list[Problem]:
+    """Whether a shape is not that of one field, which may have an axis of its own."""
+    shape = tensor["shape"]
+    if len(shape) in (1, 2) and shape[1:] in ([], [1]):
+        return []
+    whose = f"a field such as {shown(tensor['name'])}"
+    what = f"shape {shown(shape)} is not that of one field"
+    return [Problem(f"{where}/shape", what, f"{whose} has shape [n] or [n, 1], for n rows", f'send "shape": [{count}]')]
+
+
 def _misfit(tensor: dict[str, Any], count: int, where: str, width: int = 0) -> list[Problem]:
     """What is wrong with a tensor's shape: `width` values a row, 0 for one value without an axis of its own."""
     shape, nested = tensor["shape"], _nesting(tensor["data"])
-    whose = "a tensor of all fields" if width else f"a field such as {shown(tensor['name'])}"
-    wanted = f"[n, {width}]" if width else "[n] or [n, 1]"
-    if not width and (len(shape) not in (1, 2) or shape[1:] not in ([], [1])):
-        return [
-            Problem(
-                f"{where}/shape",
-                f"shape {shown(shape)} is not that of one field",
-                f"{whose} has shape {wanted}, for n rows",
-                f'send "shape": [{count}]',
-            )
-        ]
+    if not width and (wrong := _misshaped(tensor, count, where)):
+        return wrong
     total = math.prod(shape)
     if total != count:
         right = [count] if not width else [max(count // width, 1), width]

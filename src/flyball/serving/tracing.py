@@ -180,6 +180,8 @@ def traceparent(span: Span) -> str:
 
 def route_of(path: str) -> str:
     """The route of a path without what varies in it: `/models/{model}/predict`."""
+    if path == "/invocations":
+        return path
     found = re.fullmatch(r"(/v2)?/models/[^/]+(/versions/[^/]+)?(?:/([^/]+))?", path)
     if found is None:
         return "/{path}"
