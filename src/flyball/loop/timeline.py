@@ -73,7 +73,7 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
         for recorded in events
-        if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others) and (text := _text(recorded.event))
+        if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others) and (text := _text(recorded.event, row.model))
     ]
     if len(found) <= FIRST + LAST:
         return Timeline(moments=tuple(found), unread=unread)
@@ -143,7 +143,7 @@ def _models(state: State, event: Event) -> Iterator[str]:
     return (row.model for row in rows if row is not None)
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, model: str) -> str:
     match event:
         case IncidentNoted():
             likely = f"likely cause: {event.causes[0].what}" if event.causes else ""
@@ -161,4 +161,4 @@ def _text(event: Event) -> str:
         case ProposalSettled():
             return f"{event.verdict:<11} {event.proposal}: {event.reason}"
         case _:
-            return telling.line(event)[1]
+            return telling.line(event, model)[1]
