@@ -82,9 +82,11 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
         "opened by",
     ):
         assert part in shown
-    assert "mitigated" in flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
+    ended = flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
+    assert ended == f'{incident} mitigated   next: flyball incidents review {incident} --text "…"\n', "the state is said once"
     form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
-    assert flyball("incidents", "review", incident, *form, *at).code == 0
+    reviewed = flyball("incidents", "review", incident, *form, *at)
+    assert (reviewed.code, reviewed.out) == (0, f"{incident} reviewed   next: it closes when it stays well\n")
     assert len(re.findall(r"(mitigate|review) +done after \d+ [smh]\n", flyball("incidents", "show", incident, *at).out)) == 2
     row = flyball("incidents", "show", incident, *at, "--json").document
     assert (row["about"]["version"], row["about"]["value"]) == ("demand@1.0.0", 42.5)

@@ -117,7 +117,7 @@ def test_what_opens_again_is_no_longer_acknowledged_and_wakes_a_person() -> None
     said = said_after(opened, *say(incident(notes=notes[:1]), said_after(opened)))
     [message] = say(again, said, T + HOUR)
     assert (message.told, message.act, message.urgent, message.since) == ("reopened", "trigger", True, T + HOUR)
-    assert "fires again" in message.text
+    assert "Fires again" in message.text
     assert messages.acknowledged_by(again) == ""
     assert messages.again_due(again, messages.after(said, message, "risk", T + HOUR)) == T + HOUR + AGAIN
     [acked] = say(
@@ -131,13 +131,28 @@ def test_mitigated_and_closed_are_told_as_the_end_and_then_nothing_is() -> None:
     done = incident(IncidentState.MITIGATED, mitigated_at=T + MINUTE, notes=("mitigated: another champion's route was in force",))
     [message] = say(done, said)
     assert (message.told, message.act, message.severity) == ("mitigated", "resolve", "info")
-    assert "another champion's route was in force" in message.text
+    assert ". Another champion's route was in force. flyball's playbook" in message.text
     assert 'Next: flyball incidents review inc_1 --text "…"' in message.text
     said = messages.after(said, message, "risk", T)
     closed = incident(IncidentState.CLOSED, mitigated_at=T + MINUTE, closed_at=T + HOUR, notes=("closed: reviewed",))
     [message] = say(closed, said)
     assert (message.told, message.act) == ("closed", "resolve")
+    assert ". Closed: reviewed. " in message.text
     assert messages.after(said, message, "risk", T) is None
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("its alert has resolved: 0 [0, 0.03435]", "Its alert has resolved: 0 [0, 0.03435]."),
+        ("user:ana: the clock is right", "user:ana: the clock is right."),
+        ("error_rate is low", "error_rate is low."),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_letter_and_a_name_as_it_is(why: str, told: str) -> None:
+    done = incident(IncidentState.MITIGATED, mitigated_at=T + MINUTE, notes=(f"mitigated: {why}",))
+    [message] = say(done, said_after(*say(incident())))
+    assert f" ≤ 1%. {told} " in message.text
 
 
 def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_wherever_they_read_of_it() -> None:

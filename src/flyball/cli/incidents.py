@@ -308,7 +308,10 @@ def _settle(
             after = lookup.incident(ports.ledger.state(), row.incident)
             done = {"ack": "acknowledged", "mitigated": "mitigated", "review": "reviewed", "resolve": "closed"}[verb]
             same = "is acknowledged already" if verb == "ack" else "is as it was"
-            out.line(f"{after.incident} {done if receipt.last else same}   {after.state.value}   next: {next_step(after)}")
+            what = done if receipt.last else same
+            # a state that the verb is called by is said once
+            state = "" if what == after.state.value else f"   {after.state.value}"
+            out.line(f"{after.incident} {what}{state}   next: {next_step(after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
 

@@ -7,6 +7,7 @@ only now hears of what is open. An incident that is over is told of to whoever h
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -42,6 +43,7 @@ _NAMED = 30
 """Models that a text names."""
 
 _NOTES = 4
+_WORD = re.compile(r"[a-z]+[,:]?\s")
 _LATER = frozenset({"review", "root cause"})
 """Clocks for which nobody is woken."""
 
@@ -228,7 +230,7 @@ def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequenc
     begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {to_second(max(row.opened_at, row.reopened_at))}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
-    why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
+    why = f" {_begun(_sentence(saying.why))}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
     one = " They are told together, for one thing may be behind them; each has its incident (flyball incidents list)." if models else ""
     return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {next_step(row)}"
 
@@ -314,6 +316,11 @@ def _last(row: IncidentRow, start: str) -> str:
 def _id(thread: str, mark: str) -> str:
     """The same for the same thing, on every route and at every try."""
     return "msg_" + hashlib.sha256(f"{thread}\n{mark}".encode()).hexdigest()[:20]
+
+
+def _begun(sentence: str) -> str:
+    """A sentence with its first letter as such, where that is a word's; a name (`user:ana`, `error_rate`) stays as it is."""
+    return sentence[:1].upper() + sentence[1:] if _WORD.match(sentence) else sentence
 
 
 def _sentence(text: str) -> str:

@@ -73,7 +73,9 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
         for recorded in events
-        if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others) and (text := _text(recorded.event, row.model))
+        if _is_about(state, recorded.event, row, data)
+        and not _is_of(recorded.event, row, others)
+        and (text := _text(recorded.event, row.model))
     ]
     if len(found) <= FIRST + LAST:
         return Timeline(moments=tuple(found), unread=unread)
