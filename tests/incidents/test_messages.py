@@ -192,7 +192,7 @@ ENDS = "it ends by itself when its alert resolves"
         ),
         (
             {},
-            f"read the error in the prediction log; roll back if there is a version to go back to (flyball rollback m); {ENDS}",
+            f"read what was raised: `flyball incidents show`; roll back if there is a version to go back to (flyball rollback m); {ENDS}",
         ),
         ({"failure_mode": "bad_release", "alert": "", "actions": ("ticket",)}, "say why the gates let it pass"),
         ({"failure_mode": "of another version", "actions": ()}, f"find what is wrong; {ENDS}"),
@@ -232,7 +232,7 @@ def test_what_is_served_elsewhere_is_taken_back_there_and_by_no_command_of_flyba
     assert messages.next_step(incident(), back=True).startswith("flyball rollback m, or flyball incidents ack")
     assert messages.next_step(incident(notes=left), back=True) == "flyball incidents ack inc_1"
     says = messages.next_step(incident(notes=(*left, *ACKED)), back=True)
-    assert says.startswith("where it is served: read the error in the prediction log")
+    assert says.startswith("where it is served: read what was raised: `flyball incidents show`")
     assert "flyball rollback" not in says
 
 

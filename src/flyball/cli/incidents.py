@@ -22,6 +22,7 @@ from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, In
 if TYPE_CHECKING:
     from flyball.declare.model import Model
     from flyball.loop.complained import About
+    from flyball.loop.raised import Raised
     from flyball.wiring import Wired
 
 app = common.app()
@@ -71,12 +72,12 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
     with common.opened(project, env) as wired:
         row, now = _found(wired, incident), wired.ports.clock.now()
         counted, told = reviews.measured(wired.ports, row), timeline(wired.ports.ledger, wired.ports.library, row, now)
-        clocks, about = (_mitigate(row, now), _review(row, now)), _about(wired, row)
-        text.shown(out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=clocks, about=about)
+        clocks, about, raised = (_mitigate(row, now), _review(row, now)), _about(wired, row), _raised(wired, row)
+        text.shown(out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=clocks, about=about, raised=raised)
         state = wired.ports.ledger.state()
         delivered = deliveries.of_incident(out, state, row.incident, now)
         out.line(f"  next      {next_of(state, row)}")
-        out.document(text.document(row, counted, told, about) | {"deliveries": delivered})
+        out.document(text.document(row, counted, told, about, raised) | {"deliveries": delivered})
     return 0
 
 
@@ -284,8 +285,19 @@ def _about(wired: Wired, row: IncidentRow) -> About | None:
         return None
     from flyball.loop.complained import about_of
 
+    return about_of(wired.answers(), _readable(wired, row), row)
+
+
+def _raised(wired: Wired, row: IncidentRow) -> Raised | None:
+    """What was raised of an incident that tells of errors, as far as the log still has it."""
+    from flyball.loop.raised import raised_of
+
+    return raised_of(wired.answers(), wired.ports.ledger.state(), _readable(wired, row), row)
+
+
+def _readable(wired: Wired, row: IncidentRow) -> Model | None:
     declared = wired.ports.ledger.state().get(DECLARATIONS, row.model)
-    return about_of(wired.answers(), lookup.readable(wired.ports.library, declared)[0] if declared is not None else None, row)
+    return lookup.readable(wired.ports.library, declared)[0] if declared is not None else None
 
 
 def _settle(
