@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 
 from flyball.api import idempotency
 from flyball.loop import lookup
@@ -170,6 +172,22 @@ def test_an_incident_is_acknowledged_and_closed_with_a_reason(api: Served) -> No
     assert (closed.status_code, closed.json()["state"]) == (200, "closed")
     assert api.post("/incidents/inc_1/resolve", {"reason": "again"}).status_code == 409
     assert api.post("/incidents/inc_2/ack").json()["fix"] == 'incidents: did you mean "inc_1"?'
+
+
+def test_an_incident_of_errors_says_what_was_raised_and_not_what_was_said(api: Served) -> None:
+    writer = wal.Writer(api.wired.layout.log, "g7", reserve_bytes=0)
+    row, why = msgpack.encode([[8, 1, 19.5]]), 'model "demand" failed to predict 1 rows: KeyError: secret'
+    frame = wal.frame(
+        "answer", "bad", picked_ns=time.monotonic_ns(), version="demand@1.0.0", status="error", rows=1, packed_input=row, marks={"why": why}
+    )
+    assert writer.append([writer.declare("demand@1.0.0", ["hour", "weekday", "temperature"]), frame])
+    writer.close()
+    opened(api)
+    answer = api.get("/incidents/inc_1")
+    found = answer.json()["raised"]
+    assert found["classes"] == [{"what": "KeyError", "requests": 1}]
+    assert (found["requests"], found["more"], found["cut"]) == (1, 0, False)
+    assert "secret" not in answer.text
 
 
 def test_a_rollback_needs_somebody_to_go_back_to(api: Served) -> None:

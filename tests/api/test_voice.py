@@ -21,7 +21,10 @@ def told(tmp_path: Path) -> Path:
 
 
 def of(events: list[Recorded], told: Path) -> Voice:
-    ledger = SimpleNamespace(size=lambda: 0, read=lambda after, limit: [event for event in events if event.seq > after][:limit])
+    state = SimpleNamespace(get=lambda _table, _key: None)
+    ledger = SimpleNamespace(
+        size=lambda: 0, state=lambda: state, read=lambda after, limit: [event for event in events if event.seq > after][:limit]
+    )
     return Voice(cast("Ledger", ledger), told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import msgspec
@@ -82,9 +83,11 @@ def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(fl
         "opened by",
     ):
         assert part in shown
-    assert "mitigated" in flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
+    ended = flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
+    assert ended == f'{incident} mitigated   next: flyball incidents review {incident} --text "…"\n', "the state is said once"
     form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
-    assert flyball("incidents", "review", incident, *form, *at).code == 0
+    reviewed = flyball("incidents", "review", incident, *form, *at)
+    assert (reviewed.code, reviewed.out) == (0, f"{incident} reviewed   next: it closes when it stays well\n")
     assert len(re.findall(r"(mitigate|review) +done after \d+ [smh]\n", flyball("incidents", "show", incident, *at).out)) == 2
     row = flyball("incidents", "show", incident, *at, "--json").document
     assert (row["about"]["version"], row["about"]["value"]) == ("demand@1.0.0", 42.5)
@@ -204,3 +207,34 @@ def test_a_fallback_by_hand_is_refused_where_none_is_declared(flyball, trained: 
     incident = open_one(trained, mitigated=False)
     ended = flyball("incidents", "fallback", incident, "--project", trained)
     assert (ended.code, "demand declares no fallback=" in ended.err) == (1, True)
+
+
+def test_an_incident_of_errors_says_what_was_raised_and_names_no_rollback_that_would_be_refused(flyball, trained: Path) -> None:
+    at = ("--project", trained)
+    writer = wal.Writer(Layout(trained / ".flyball").log, "g0", reserve_bytes=0)
+    row = msgspec.msgpack.encode([[8, 1, 19.5]])
+    failed = [
+        wal.frame(
+            "answer", f"r{place}", picked_ns=time.monotonic_ns(), version="demand@1.0.0", status="error", rows=1, packed_input=row,
+            marks={"why": f'model "demand" failed to predict 1 rows: {what}: secret {place}'},
+        )
+        for place, what in enumerate(("ValueError", "KeyError", "ValueError"))
+    ]  # fmt: skip
+    assert writer.append([writer.declare("demand@1.0.0", ["hour", "weekday", "temperature"]), *failed])
+    writer.close()
+    wired = open_project(trained, claim=True)
+    opened = IncidentOpened(
+        incident="inc_1", model="demand", failure_mode="errors", alert="demand/error_rate ≤ 1%/", what="errors", cause="0.4", owner="ana",
+        actions=("page", "rollback"),
+    )  # fmt: skip
+    wired.ledger.execute(Told(id="opened", actor="loop"), lambda *_: [opened])
+    wired.close()
+    shown = flyball("incidents", "show", "inc_1", *at).out
+    assert re.search(r"\n  raised    ValueError 2×, KeyError 1× \(since 20\d\d-[^ ]+Z\)\n", shown), shown
+    assert ("secret" in shown, "by hand   read what was raised: `flyball incidents show`" in shown) == (False, True)
+    document = flyball("incidents", "show", "inc_1", *at, "--json").document["raised"]
+    assert document["classes"] == [{"what": "ValueError", "requests": 2}, {"what": "KeyError", "requests": 1}]
+    assert (document["requests"], document["more"], document["cut"], document["since"].startswith("20")) == (3, 0, False, True)
+    for told in (shown, flyball("incidents", "list", *at).out, flyball("status", *at).out):
+        assert ("flyball incidents ack" in told, "flyball rollback" in told) == (True, False), told
+    assert flyball("rollback", "demand", "--reason", "errors", *at).code == 1

@@ -66,7 +66,7 @@ def told(found) -> list[str]:
 
 
 def test_an_incident_is_told_once_with_everything_that_a_person_needs() -> None:
-    [message] = say(incident(notes=("release m@1.1.0 rolled back (ro_1): errors",)), link="https://fb.example")
+    [message] = say(incident(notes=("release m@1.1.0 rolled back (ro_1): errors",)), link="https://fb.example", back=True)
     assert (message.told, message.act, message.severity, message.urgent) == ("opened", "trigger", "critical", True)
     assert (message.thread, message.incident, message.model, message.owner) == (NAME, NAME, "m", "ana")
     assert message.title == "m: errors"
@@ -90,6 +90,7 @@ def test_what_no_page_is_asked_for_wakes_nobody() -> None:
     assert say(incident(actions=("ticket",)), said, T + 3 * AGAIN) == []
     [raised] = say(incident(actions=("ticket", "page")), said, T + HOUR)
     assert (raised.told, raised.urgent, raised.act) == ("raised", True, "trigger")
+    assert raised.title == "m: errors, urgent now", "nothing is known of why"
 
 
 def test_a_page_is_sent_again_after_four_hours_until_somebody_is_on_it() -> None:
@@ -117,7 +118,7 @@ def test_what_opens_again_is_no_longer_acknowledged_and_wakes_a_person() -> None
     said = said_after(opened, *say(incident(notes=notes[:1]), said_after(opened)))
     [message] = say(again, said, T + HOUR)
     assert (message.told, message.act, message.urgent, message.since) == ("reopened", "trigger", True, T + HOUR)
-    assert "fires again" in message.text
+    assert "Fires again" in message.text
     assert messages.acknowledged_by(again) == ""
     assert messages.again_due(again, messages.after(said, message, "risk", T + HOUR)) == T + HOUR + AGAIN
     [acked] = say(
@@ -131,13 +132,28 @@ def test_mitigated_and_closed_are_told_as_the_end_and_then_nothing_is() -> None:
     done = incident(IncidentState.MITIGATED, mitigated_at=T + MINUTE, notes=("mitigated: another champion's route was in force",))
     [message] = say(done, said)
     assert (message.told, message.act, message.severity) == ("mitigated", "resolve", "info")
-    assert "another champion's route was in force" in message.text
+    assert ". Another champion's route was in force. flyball's playbook" in message.text
     assert 'Next: flyball incidents review inc_1 --text "…"' in message.text
     said = messages.after(said, message, "risk", T)
     closed = incident(IncidentState.CLOSED, mitigated_at=T + MINUTE, closed_at=T + HOUR, notes=("closed: reviewed",))
     [message] = say(closed, said)
     assert (message.told, message.act) == ("closed", "resolve")
+    assert ". Closed: reviewed. " in message.text
     assert messages.after(said, message, "risk", T) is None
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("its alert has resolved: 0 [0, 0.03435]", "Its alert has resolved: 0 [0, 0.03435]."),
+        ("user:ana: the clock is right", "user:ana: the clock is right."),
+        ("error_rate is low", "error_rate is low."),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_letter_and_a_name_as_it_is(why: str, told: str) -> None:
+    done = incident(IncidentState.MITIGATED, mitigated_at=T + MINUTE, notes=(f"mitigated: {why}",))
+    [message] = say(done, said_after(*say(incident())))
+    assert f" ≤ 1%. {told} " in message.text
 
 
 def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_wherever_they_read_of_it() -> None:
@@ -145,8 +161,8 @@ def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_whe
     open_ = incident(failure_mode="complaint", actions=("page",), alert="")
     [message] = say(open_)
     assert message.text.endswith(f"Next: flyball incidents ack inc_1; {ended}")
-    assert message.text.endswith(messages.next_step(open_))
-    assert messages.next_step(msgspec.structs.replace(open_, notes=("acknowledged by user:ana",))) == ended
+    assert message.text.endswith(messages.next_step(open_, back=True))
+    assert messages.next_step(msgspec.structs.replace(open_, notes=("acknowledged by user:ana",)), back=True) == ended
 
 
 @pytest.mark.parametrize(
@@ -160,7 +176,7 @@ def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_whe
     ],
 )
 def test_the_next_step_follows_from_where_an_incident_stands(state: IncidentState, says: str) -> None:
-    assert messages.next_step(incident(state)) == says
+    assert messages.next_step(incident(state), back=True) == says
 
 
 ACKED = ("acknowledged by user:ana",)
@@ -176,30 +192,47 @@ ENDS = "it ends by itself when its alert resolves"
         ),
         (
             {},
-            f"read the error in the prediction log; roll back if there is a version to go back to (flyball rollback m); {ENDS}",
+            f"read what was raised: `flyball incidents show`; roll back if there is a version to go back to (flyball rollback m); {ENDS}",
         ),
         ({"failure_mode": "bad_release", "alert": "", "actions": ("ticket",)}, "say why the gates let it pass"),
         ({"failure_mode": "of another version", "actions": ()}, f"find what is wrong; {ENDS}"),
     ],
 )
 def test_whoever_has_said_that_they_are_on_it_is_told_what_they_do_by_hand_and_what_ends_it(more: dict[str, object], says: str) -> None:
-    assert messages.next_step(incident(notes=ACKED, **more)) == says
+    assert messages.next_step(incident(notes=ACKED, **more), back=True) == says
     # since it opened again nobody is on it
     again = incident(notes=(*ACKED, "open: fires again"), **more)
-    assert messages.next_step(again).endswith("flyball incidents ack inc_1")
+    assert messages.next_step(again, back=True).endswith("flyball incidents ack inc_1")
+
+
+def test_where_nothing_can_be_taken_back_no_command_says_so() -> None:
+    assert messages.next_step(incident(), back=False) == "flyball incidents ack inc_1"
+    says = messages.next_step(incident(notes=ACKED), back=False)
+    assert says.endswith(f"roll back if there is a version to go back to (nothing can be taken back now); {ENDS}")
+
+
+def test_what_becomes_urgent_says_what_made_it_so() -> None:
+    row = incident(
+        failure_mode="schema_change", what="schema change (carrier purple)", actions=("ticket",), alert="m/drift of inputs/carrier"
+    )
+    said = said_after(*say(row))
+    urgent = messages.Urgent(by="error_rate over 1m ≤ 0.05", why="0.2677 [0.24, 0.29]")
+    [raised] = say(msgspec.structs.replace(row, actions=("ticket", "page")), said, raised=urgent)
+    assert raised.title == "m: schema change (carrier purple), urgent now: error_rate over 1m ≤ 0.05"
+    assert "Monitor: drift of inputs. It is urgent now: error_rate over 1m ≤ 0.05: 0.2677 [0.24, 0.29]. " in raised.text
 
 
 def test_nobody_who_is_on_it_is_told_to_say_so() -> None:
     for mode in MODES:
-        assert "incidents ack" not in messages.next_step(incident(failure_mode=mode.name, notes=ACKED)), mode.name
+        assert "incidents ack" not in messages.next_step(incident(failure_mode=mode.name, notes=ACKED), back=True), mode.name
 
 
 def test_what_is_served_elsewhere_is_taken_back_there_and_by_no_command_of_flyballs() -> None:
     left = ("served elsewhere: flyball routes nothing of it, so risk mitigates it there, and it ends here when that is seen",)
-    assert messages.next_step(incident()).startswith("flyball rollback m, or flyball incidents ack")
-    assert messages.next_step(incident(notes=left)) == "flyball incidents ack inc_1"
-    says = messages.next_step(incident(notes=(*left, *ACKED)))
-    assert says.startswith("where it is served: read the error in the prediction log")
+    assert messages.next_step(incident(), back=True).startswith("flyball rollback m, or flyball incidents ack")
+    assert messages.next_step(incident(notes=left), back=True) == "flyball incidents ack inc_1"
+    says = messages.next_step(incident(notes=(*left, *ACKED)), back=True)
+    assert says.startswith("where it is served: read what was raised: `flyball incidents show`")
     assert "flyball rollback" not in says
 
 

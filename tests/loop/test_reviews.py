@@ -74,8 +74,20 @@ def test_times_are_to_the_second_and_a_complaint_names_its_request() -> None:
     row = incident(opened_at=at, mitigated_at=at, reviewed_at=at, failure_mode="complaint", request="order-9", review=review)
     about = About(request="order-9", at=at, version="m@1.0.0", status="ok", row={"amount": 5.0}, value=1)
     written = markdown(row, Timeline(moments=(Moment(seq=1, at=at, actor="loop", text="x"),)), None, (), about)
-    assert written.count("2026-01-01T00:00:00Z") == 5
+    assert written.count("2026-01-01T00:00:00Z") == 6
     assert "123456" not in written
     assert "| request | order-9 |" in written
     assert "m@1.0.0 amount=5.0 → answered 1 |" in written
     assert "| request |" not in exported("x")
+
+
+@pytest.mark.parametrize("text", ["2026-11-28T17:37:57Z m@1 x=1", "a well-known thing", "17-18 rows", "3#4"])
+def test_what_begins_nothing_stands_as_it_was_said(text: str) -> None:
+    assert f"| owner | {text} |" in exported(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("- x", r"\- x"), ("1. x", r"1\. x"), ("12) x", r"12\) x"), ("--- x", r"\--- x"), ("# x", r"\# x")]
+)
+def test_what_would_begin_a_list_a_rule_or_a_heading_begins_none(text: str, written: str) -> None:
+    assert f"| owner | {written} |" in exported(text)

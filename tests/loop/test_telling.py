@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from flyball.loop.telling import first_of, line
+import flyball as fb
+from flyball.declare.model import Model
+from flyball.incidents.rules import react
+from flyball.loop.telling import Telling, first_of, line
+from flyball.records.alerts import AlertRow, AlertState
+from flyball.records.alerts import Finding as AlertFinding
+from flyball.records.base import Event, State
 from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Finding
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
-from flyball.records.incidents import IncidentOpened
-from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
+from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
+from flyball.records.training import RUNS, RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionJudged
 
 NEW = Finding(rule="unseen", severity="warn", text="k: 3 of 9 new rows have a value that was never there: z (3)")
@@ -63,3 +72,48 @@ def test_what_is_no_news_is_not_told() -> None:
     )
     assert line(DataCommitted(version=later)) == ("plain", "")
     assert line(RunSucceeded(run="run_1", result="r")) == ("plain", ""), "its version is told"
+
+
+def state(**runs: str) -> State:
+    """A state that knows of runs whose they are."""
+    rows = {run: SimpleNamespace(model=model) for run, model in runs.items()}
+    return cast("State", SimpleNamespace(get=lambda table, key: rows.get(key) if table is RUNS else None))
+
+
+@pytest.mark.parametrize(
+    "event", [RunFailed(run="run_1", why="no rows"), RunCancelled(run="run_1", reason="x"), RunSucceeded(run="run_1", result="r", version="1.0.0")]
+)  # fmt: skip
+def test_what_becomes_of_a_run_is_told_with_whose_it_is(event: Event) -> None:
+    assert Telling().line(event, state(run_1="m"))[1].startswith("training    m: run_1 ")
+    assert Telling().line(event, state())[1].startswith("training    run_1 "), "nobody knows whose it is"
+
+
+def test_the_cause_with_which_an_incident_opens_again_is_told_once() -> None:
+    rows = [
+        AlertRow(key=f"m/{mode}/x", model="m", monitor=mode, state=AlertState.FIRING, episode=1, since=100,
+                 finding=AlertFinding(monitor=mode, severity="alert", why=f"{mode} is bad", failure=mode, column="x"))
+        for mode in ("errors", "schema_change")
+    ]  # fmt: skip
+    data = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
+    model = Model("m", task="binary", data=data, label="y")
+    before = IncidentRow(incident="inc", model="m", failure_mode="errors", alert="m/errors/x", what="errors", cause="errors is bad", owner="",
+                         state=IncidentState.MITIGATED, opened_at=1, mitigate_by=2, review_by=3, root_cause_by=4, actions=(), mitigated_at=50)  # fmt: skip
+    events = react(rows, [before], model, 100, str)
+    assert [event.cause for event in events if isinstance(event, IncidentNoted)] == ["schema change (x): schema_change is bad"] * 2
+    telling = Telling()
+    told = [text for event in events if (text := telling.line(event, state())[1])]
+    assert ["open: fires again" in told[0], *told[1:]] == [
+        True,
+        "incident    inc: its cause is now known: schema change (x): schema_change is bad",
+    ]
+    again = IncidentMoved(incident="inc", source=IncidentState.MITIGATED, target=IncidentState.OPEN, why="fires again")
+    assert telling.line(again, state())[1]
+    assert telling.line(events[1], state())[1] == told[1], "it opened again, and its cause is news"
+
+
+def test_the_cause_that_an_incident_opens_with_is_not_told_as_news() -> None:
+    telling = Telling()
+    opened = IncidentOpened(incident="inc", model="m", failure_mode="errors", alert="", what="bad", cause="x", owner="", actions=())
+    assert telling.line(opened, state())[1] == "incident    inc m: bad: x"
+    assert telling.line(IncidentNoted(incident="inc", note="", cause="x"), state()) == ("plain", "")
+    assert telling.line(IncidentNoted(incident="inc", note="", cause="y"), state())[1].endswith("its cause is now known: y")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from flyball.clock import Span
 from flyball.loop import timeline as lines
 from flyball.records.alerts import AlertMoved, AlertState, Finding
+from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.incidents import INCIDENTS, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
 
 from .test_playbook import World
@@ -110,3 +112,36 @@ def test_around_a_complaint_which_has_no_alert_those_of_other_incidents_are_told
     whole = "\n".join(moment.text for moment in found.moments)
     assert "latency: of m/latency/" in whole
     assert "other" not in whole
+
+
+def fed(number: int, name: str = "rows") -> DataCommitted:
+    version = DatasetVersion(
+        name=name, version=f"1.0.{number}", content=f"c{number}", schema={}, rows=6_000 + number, stats=(), parents=("c",), first=0, last=0,
+        as_of=0, source_mark="",
+    )  # fmt: skip
+    return DataCommitted(version=version)
+
+
+def test_versions_of_a_data_set_that_follow_each_other_are_one_line_and_leave_room_for_what_happened(world: World) -> None:
+    for number in range(3, 303):
+        world.add(fed(number), fed(number, "nobody looks at it"))
+    world.open("ticket")
+    world.add(fed(303))
+    _, found = told(world)
+    texts = [moment.text for moment in found.moments]
+    [several, one] = [text for text in texts if "rows@1.0.3" in text]
+    assert re.fullmatch(r"data        rows@1\.0\.3 … 1\.0\.302, 6,302 rows \(300 versions until \d{4}-\d\d-\d\dT[\d:]{8}Z\)", several)
+    assert one == "data        rows@1.0.303, 6,303 rows"
+    assert (found.left_out, texts.index(one) - texts.index(several)) == (0, 2), "the incident opened in between"
+    seqs = [moment.seq for moment in found.moments]
+    assert seqs == sorted(seqs)
+
+
+def test_feeds_that_take_turns_are_one_line_each(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_data_of", lambda *_: frozenset({"rows", "loads"}))
+    for number in (7, 8, 9):
+        world.add(fed(number), fed(number, "loads"))
+    world.open("ticket")
+    _, found = told(world)
+    texts = [moment.text.partition(" (")[0] for moment in found.moments if "@1.0.7" in moment.text]
+    assert texts == ["data        rows@1.0.7 … 1.0.9, 6,009 rows", "data        loads@1.0.7 … 1.0.9, 6,009 rows"]

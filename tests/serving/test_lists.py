@@ -239,7 +239,7 @@ def test_a_label_names_the_item_and_how_relevant_it_was(border: Border) -> None:
     assert told == {
         3: "a label has no item: item is text or a whole number, what was ranked",
         4: "-1 is below 0: relevance is a number, 0 for none",
-        5: "the item has 0 characters: an item has 1 to 200",
+        5: "the item has 0 characters: an item has 1 to 200 characters",
         6: '"p_00000000000000000000000000000000" is not an id that this project gave: its tag does not verify',
     }
     assert border.logged() == [("list-1/a", 3), ("list-1/b", 0.5)]

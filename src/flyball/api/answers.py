@@ -8,6 +8,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.loop.complained import About
+from flyball.loop.raised import Raised
 from flyball.loop.timeline import Timeline
 from flyball.loop.waiting import Waiting
 from flyball.monitoring.objectives import Budget
@@ -293,11 +294,14 @@ class Steered(Record, frozen=True):
 
 
 class Incident(IncidentRow, frozen=True):
-    """An incident as it stands, what it has cost by now, what happened around it, and the answer that a complaint is about, as far as the log has it."""
+    """An incident as it stands, what it has cost by now, what happened around it, and as far as the log has it the answer that a complaint is about, and of one
+    that tells of errors what was raised.
+    """
 
     counted: Impact | None = None
     timeline: Timeline = Timeline()
     about: About | None = None
+    raised: Raised | None = None
 
 
 class Complained(Record, frozen=True):

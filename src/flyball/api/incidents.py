@@ -7,6 +7,7 @@ from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.errors import BadInput
 from flyball.loop import lookup, orders, reviews
 from flyball.loop.complained import about_of, known
+from flyball.loop.raised import raised_of
 from flyball.loop.timeline import timeline
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import IncidentOpened, IncidentRow, Review
@@ -17,9 +18,10 @@ def incident(asked: Asked) -> Answer:
     row = _row(asked)
     told = timeline(asked.ports.ledger, asked.ports.library, row, asked.now)
     values = {name: getattr(row, name) for name in row.__struct_fields__}
-    declared = asked.state().get(DECLARATIONS, row.model) if row.request else None
-    about = about_of(asked.wired.answers(), lookup.readable(asked.ports.library, declared)[0], row) if declared is not None else None
-    return Answer(answers.Incident(**values, counted=reviews.measured(asked.ports, row), timeline=told, about=about))
+    declared, log = asked.state().get(DECLARATIONS, row.model), asked.wired.answers()
+    model = lookup.readable(asked.ports.library, declared)[0] if declared is not None else None
+    about, errors = about_of(log, model, row), raised_of(log, asked.state(), model, row)
+    return Answer(answers.Incident(**values, counted=reviews.measured(asked.ports, row), timeline=told, about=about, raised=errors))
 
 
 def complain(asked: Asked) -> Answer:

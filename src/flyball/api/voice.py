@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flyball.errors import plain
 from flyball.loop.ports import Ledger
-from flyball.loop.telling import line
+from flyball.loop.telling import Telling
 
 _LARGEST = 1 << 20
 _AT_ONCE = 1_000
@@ -24,12 +24,14 @@ class Voice:
         self._path = path
         self._heard = ledger.size()
         self._troubles: dict[str, float] = {}
+        self._telling = Telling()
 
     def events(self) -> None:
         """Tell what came into the ledger since the last call."""
+        state = self._ledger.state()
         for recorded in self._ledger.read(self._heard, _AT_ONCE):
             self._heard = recorded.seq
-            _, text = line(recorded.event)
+            _, text = self._telling.line(recorded.event, state)
             if text:
                 self.say(text)
 

@@ -14,14 +14,15 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.muting import mute, unmute
 from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant
-from flyball.incidents.messages import next_step
 from flyball.loop import lookup, orders
+from flyball.loop.nextstep import next_of
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, IncidentState, Review
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
     from flyball.loop.complained import About
+    from flyball.loop.raised import Raised
     from flyball.wiring import Wired
 
 app = common.app()
@@ -45,12 +46,12 @@ def list_incidents(
     """Incidents that are not closed, newest first. Each is shown with its next step."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
-        now = wired.ports.clock.now()
-        found = [row for _, row in wired.ports.ledger.state().scan(INCIDENTS) if common.may_see(wired, row.model)]
+        now, state = wired.ports.clock.now(), wired.ports.ledger.state()
+        found = [row for _, row in state.scan(INCIDENTS) if common.may_see(wired, row.model)]
         rows = [row for row in found if everything or row.state != IncidentState.CLOSED]
         rows.sort(key=lambda row: -row.opened_at)
         cells = [
-            [row.incident, row.model or "-", row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), next_step(row)]
+            [row.incident, row.model or "-", row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), next_of(state, row)]
             for row in rows
         ]
         if rows:
@@ -71,11 +72,12 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
     with common.opened(project, env) as wired:
         row, now = _found(wired, incident), wired.ports.clock.now()
         counted, told = reviews.measured(wired.ports, row), timeline(wired.ports.ledger, wired.ports.library, row, now)
-        clocks, about = (_mitigate(row, now), _review(row, now)), _about(wired, row)
-        text.shown(out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=clocks, about=about)
-        delivered = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
-        out.line(f"  next      {next_step(row)}")
-        out.document(text.document(row, counted, told, about) | {"deliveries": delivered})
+        clocks, about, raised = (_mitigate(row, now), _review(row, now)), _about(wired, row), _raised(wired, row)
+        text.shown(out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=clocks, about=about, raised=raised)
+        state = wired.ports.ledger.state()
+        delivered = deliveries.of_incident(out, state, row.incident, now)
+        out.line(f"  next      {next_of(state, row)}")
+        out.document(text.document(row, counted, told, about, raised) | {"deliveries": delivered})
     return 0
 
 
@@ -110,8 +112,9 @@ def open_(
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
             events = lookup.events_of(wired.ports.ledger, receipt)
-            row = lookup.incident(wired.ports.ledger.state(), next(one.incident for one in events if isinstance(one, IncidentOpened)))
-            out.line(f"{row.incident} opened   {row.model}   next: {next_step(row)}")
+            state = wired.ports.ledger.state()
+            row = lookup.incident(state, next(one.incident for one in events if isinstance(one, IncidentOpened)))
+            out.line(f"{row.incident} opened   {row.model}   next: {next_of(state, row)}")
             if about is not None:
                 out.line(f"  asked     {about}")
             told = text.about_document(about)
@@ -282,8 +285,19 @@ def _about(wired: Wired, row: IncidentRow) -> About | None:
         return None
     from flyball.loop.complained import about_of
 
+    return about_of(wired.answers(), _readable(wired, row), row)
+
+
+def _raised(wired: Wired, row: IncidentRow) -> Raised | None:
+    """What was raised of an incident that tells of errors, as far as the log still has it."""
+    from flyball.loop.raised import raised_of
+
+    return raised_of(wired.answers(), wired.ports.ledger.state(), _readable(wired, row), row)
+
+
+def _readable(wired: Wired, row: IncidentRow) -> Model | None:
     declared = wired.ports.ledger.state().get(DECLARATIONS, row.model)
-    return about_of(wired.answers(), lookup.readable(wired.ports.library, declared)[0] if declared is not None else None, row)
+    return lookup.readable(wired.ports.library, declared)[0] if declared is not None else None
 
 
 def _settle(
@@ -305,10 +319,14 @@ def _settle(
         )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
-            after = lookup.incident(ports.ledger.state(), row.incident)
+            known = ports.ledger.state()
+            after = lookup.incident(known, row.incident)
             done = {"ack": "acknowledged", "mitigated": "mitigated", "review": "reviewed", "resolve": "closed"}[verb]
             same = "is acknowledged already" if verb == "ack" else "is as it was"
-            out.line(f"{after.incident} {done if receipt.last else same}   {after.state.value}   next: {next_step(after)}")
+            what = done if receipt.last else same
+            # a state that the verb is called by is said once
+            state = "" if what == after.state.value else f"   {after.state.value}"
+            out.line(f"{after.incident} {what}{state}   next: {next_of(known, after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
 

@@ -15,6 +15,7 @@ from flyball.records.incidents import Impact, IncidentRow
 
 if TYPE_CHECKING:
     from flyball.loop.complained import About
+    from flyball.loop.raised import Raised
 
 
 def shown(
@@ -27,8 +28,9 @@ def shown(
     stake: str,
     clocks: tuple[str, str],
     about: About | None = None,
+    raised: Raised | None = None,
 ) -> None:
-    """Write it. stake: what the model is for; clocks: how far mitigation and review are; about: the answer that it is about."""
+    """Write it. stake: what the model is for; clocks: how far mitigation and review are; about: the answer that it is about; raised: what was raised."""
     mode = mode_of(row.failure_mode)
     there = f", by {row.owner or 'its owner'} where it is served" if is_left(row.notes) else ""
     out.line(f"{row.incident}  {row.model or 'the project'}   {row.state.value}   {row.what}")
@@ -37,6 +39,7 @@ def shown(
         ("cause", row.cause or "not known"),
         ("request", f"{escaped(row.request)}{'' if about is not None else '   not found in the prediction log'}" if row.request else ""),
         ("asked", str(about) if about is not None else ""),
+        ("raised", str(raised) if raised is not None else ""),
         ("impact", words(counted) if counted is not None else ""),
         ("owner", row.owner),
         ("at stake", stake),
@@ -91,11 +94,17 @@ def about_document(about: About | None) -> dict[str, Any] | None:
     return None if about is None else dated(about) | {"at": rfc3339(about.at)}
 
 
-def document(row: IncidentRow, counted: Impact | None, told: Timeline, about: About | None = None) -> dict[str, Any]:
+def document(
+    row: IncidentRow, counted: Impact | None, told: Timeline, about: About | None = None, raised: Raised | None = None
+) -> dict[str, Any]:
     """The whole incident as a document."""
     moments = [{"seq": one.seq, "at": rfc3339(one.at), "actor": one.actor, "text": one.text} for one in told.moments]
     around = {"timeline": moments, "left_out": told.left_out, "unread": told.unread}
-    return row_document(row) | {"counted": _impact(counted), "about": about_document(about)} | around
+    return (
+        row_document(row)
+        | {"counted": _impact(counted), "about": about_document(about), "raised": None if raised is None else dated(raised)}
+        | around
+    )
 
 
 def _impact(found: Impact | None) -> dict[str, Any] | None:

@@ -17,13 +17,13 @@ from flyball.clock import Instant, Span
 from flyball.declare.checks import Metric
 from flyball.declare.live import label_delay
 from flyball.errors import Corrupt, FlyballError
-from flyball.incidents.messages import next_step
 from flyball.loop import lookup
 from flyball.loop.carrying import fix_unchecked, unchecked
 from flyball.loop.findings import alerts_of
 from flyball.loop.freezes import LIVE
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
+from flyball.loop.nextstep import next_of
 from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
 from flyball.loop.telling import first_of
@@ -374,7 +374,7 @@ def _wrong(
         cause += "".join(f"; now {each}" for each in _firing_now(state, row))
         stake = f", at stake: {kpis[row.model]}" if kpis.get(row.model) else ""
         out.line(
-            f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {next_step(row)}"
+            f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {next_of(state, row)}"
         )
     refused = {(each.model, each.subject) for each in waits if each.kind == "refused"}
     for made in proposals:

@@ -21,7 +21,7 @@ from flyball.demo.tape import Found, Tape, canary_line
 from flyball.demo.teller import Teller
 from flyball.demo.traffic import Bank, seen
 from flyball.demo.world import BECOMES, RECODED, Climate
-from flyball.loop.telling import line
+from flyball.loop.telling import Telling
 from flyball.records.base import Event
 from flyball.records.incidents import IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
@@ -77,6 +77,7 @@ class Story:
     def __init__(self, wired: Wired, up: Up, teller: Teller, *, seed: int) -> None:
         self.course = Course()
         self.tape = Tape(wired.ledger)
+        self._telling, self._state = Telling(), wired.ledger.state
         self.bank: Bank | None = None
         self._root: Path = wired.root
         self._up = up
@@ -223,7 +224,7 @@ class Story:
     def _look(self) -> None:
         """Read the ledger, tell what is new, and say now and then how the bank fares."""
         for recorded in self.tape.read():
-            mood, text = line(recorded.event)
+            mood, text = self._telling.line(recorded.event, self._state())
             event = recorded.event
             if isinstance(event, RolloutMoved) and event.target == RolloutState.CANARY:
                 plan = self.tape.first(RolloutPlanned, lambda planned, ours=event: planned.rollout == ours.rollout)  # type: ignore[misc]

@@ -7,6 +7,7 @@ only now hears of what is open. An incident that is over is told of to whoever h
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -42,6 +43,7 @@ _NAMED = 30
 """Models that a text names."""
 
 _NOTES = 4
+_WORD = re.compile(r"[a-z]+[,:]?\s")
 _LATER = frozenset({"review", "root cause"})
 """Clocks for which nobody is woken."""
 
@@ -52,6 +54,13 @@ class Saying(NamedTuple):
     told: Told
     mark: str
     why: str = ""
+
+
+class Urgent(NamedTuple):
+    """What made an incident urgent: the monitor, and what it says."""
+
+    by: str
+    why: str
 
 
 def is_over(told: Told) -> bool:
@@ -73,9 +82,12 @@ def of_incident(
     muted: bool = False,
     link: str = "",
     others: Mapping[str, str] = MappingProxyType({}),
+    back: bool = False,
+    raised: Urgent | None = None,
 ) -> Iterator[Message]:
     """What is to be said of an incident now on one route, in order. `said`: what was said of it there; None: nothing yet. `model`: None where it is the
     project's. `others`: incidents of other models that are told in the same thread, and whose they are; `row` is all of them as one then (`incidents.threads`).
+    `back`: something can be taken back (`next_step`); `raised`: what made it urgent, where it is known.
     """
     urgent = "page" in row.actions
     sayings = list(_of_incident(row, said, now, urgent=urgent))
@@ -85,7 +97,7 @@ def of_incident(
     if muted:
         sayings = [saying for saying in sayings if saying.told in _ENDS] if said is not None else []
     for saying in sayings:
-        yield _message(row, saying, model, now, urgent=urgent, link=link, others=others)
+        yield _message(row, saying, model, now, urgent=urgent, link=link, others=others, back=back, raised=raised)
 
 
 def _of_incident(row: IncidentRow, said: SaidRow | None, now: Instant, *, urgent: bool) -> Iterator[Saying]:
@@ -127,23 +139,29 @@ def acknowledged_by(row: IncidentRow) -> str:
     return ""
 
 
-def next_step(row: IncidentRow) -> str:
-    """What a person does next, as a command where it is one: the same wherever it is told."""
+def next_step(row: IncidentRow, *, back: bool) -> str:
+    """What a person does next, as a command where it is one: the same wherever it is told (`loop.nextstep`). back: `flyball rollback` would be done now."""
     if row.state in _LIVE:
         ack = f"flyball incidents ack {row.incident}"
         if row.failure_mode == COMPLAINT:
             ended = f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
             return ended if acknowledged_by(row) else f"{ack}; {ended}"
         ours = not is_left(row.notes) and ("rollback" in row.actions or row.failure_mode in ("errors", "latency"))
-        undo = f"flyball rollback {row.model}" if ours else ""
-        return _left(row, undo) if acknowledged_by(row) else f"{undo}, or {ack}" if undo else ack
+        undo = f"flyball rollback {row.model}" if ours and back else ""
+        return (
+            _left(row, undo or ("nothing can be taken back now" if ours else ""))
+            if acknowledged_by(row)
+            else f"{undo}, or {ack}"
+            if undo
+            else ack
+        )
     if row.state == IncidentState.MITIGATED:
         return f'flyball incidents review {row.incident} --text "…"'
     return "it closes when it stays well" if row.state == IncidentState.REVIEWED else "nothing is left to do"
 
 
 def _left(row: IncidentRow, undo: str) -> str:
-    """What is left to somebody who is on it: the person's step of the failure mode, and what ends it. undo: the command that takes a release back."""
+    """What is left to somebody who is on it: the person's step of the failure mode, and what ends it. undo: the command that takes a release back, or that none does."""
     mode = mode_of(row.failure_mode)
     where = "where it is served: " if is_left(row.notes) else ""
     step = f"{where}{mode.human if mode else 'find what is wrong'}{f' ({undo})' if undo else ''}"
@@ -178,13 +196,22 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def _message(
-    row: IncidentRow, saying: Saying, model: Model | None, now: Instant, *, urgent: bool, link: str, others: Mapping[str, str]
+    row: IncidentRow,
+    saying: Saying,
+    model: Model | None,
+    now: Instant,
+    *,
+    urgent: bool,
+    link: str,
+    others: Mapping[str, str],
+    back: bool,
+    raised: Urgent | None,
 ) -> Message:
     models = (row.model, *others.values()) if others else ()
     what = f"{len(models)} models ({listed(models)}): {row.what}" if models else f"{row.model or 'the project'}: {row.what}"
     titles: Mapping[Told, str] = {
         "opened": what,
-        "raised": f"{what} (it is urgent now)",
+        "raised": f"{what}, urgent now{f': {raised.by}' if raised else ''}",
         "reopened": f"{what} (again)",
         "again": f"{what} (open for {Span(now - max(row.opened_at, row.reopened_at)).brief}, nobody has said that they are on it)",
         "acknowledged": f"{what}: acknowledged by {saying.why}",
@@ -205,7 +232,7 @@ def _message(
         urgent=urgent and not later,
         page=urgent,
         title=clipped(titles[saying.told], _TITLE),
-        text=clipped(_text(row, saying, model, models)),
+        text=clipped(_text(row, saying, model, models, back=back, raised=raised)),
         model=row.model,
         owner=row.owner,
         since=max(row.opened_at, row.reopened_at),
@@ -220,7 +247,7 @@ def _message(
     )
 
 
-def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequence[str]) -> str:
+def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequence[str], *, back: bool, raised: Urgent | None) -> str:
     """One paragraph: what, since when, why, what the loop did, and what a person does next."""
     stake = f" At stake: {model.framing.kpi}." if model is not None and model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
@@ -228,9 +255,10 @@ def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequenc
     begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {to_second(max(row.opened_at, row.reopened_at))}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
-    why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
+    why = f" {_begun(_sentence(saying.why))}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
+    why = f" It is urgent now: {_sentence(f'{raised.by}: {raised.why}')}" if raised and saying.told == "raised" else why
     one = " They are told together, for one thing may be behind them; each has its incident (flyball incidents list)." if models else ""
-    return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {next_step(row)}"
+    return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {next_step(row, back=back)}"
 
 
 def _done(row: IncidentRow) -> str:
@@ -314,6 +342,11 @@ def _last(row: IncidentRow, start: str) -> str:
 def _id(thread: str, mark: str) -> str:
     """The same for the same thing, on every route and at every try."""
     return "msg_" + hashlib.sha256(f"{thread}\n{mark}".encode()).hexdigest()[:20]
+
+
+def _begun(sentence: str) -> str:
+    """A sentence with its first letter as such, where that is a word's; a name (`user:ana`, `error_rate`) stays as it is."""
+    return sentence[:1].upper() + sentence[1:] if _WORD.match(sentence) else sentence
 
 
 def _sentence(text: str) -> str:

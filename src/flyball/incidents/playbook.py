@@ -93,7 +93,7 @@ MODES: tuple[FailureMode, ...] = (
         "too many requests have no answer of the model's",
         "a check on `error_rate`",
         ("page", "rollback"),
-        "read the error in the prediction log; roll back if there is a version to go back to",
+        "read what was raised: `flyball incidents show`; roll back if there is a version to go back to",
         "model",
         _ROUTE,
     ),

@@ -37,7 +37,7 @@ _LONGEST: Final = 200
 """Characters of a value that a line shows."""
 
 _SHORT: Final = 3
-_RAISED = re.compile(r"(?:^|: )[A-Za-z_]\w*(?=: )")
+_RAISED = re.compile(r"(?:^|: )([A-Za-z_]\w*)(?=: |:$)")
 """What was raised, in words such as "model "m" failed to predict 1 rows: ValueError: …"."""
 
 HIDDEN: Final = "…"
@@ -104,7 +104,7 @@ class Answers:
         # the rows of a request are called by its id and their place, where they have no ids of their own
         names = tuple(dict.fromkeys((request, request.rpartition("/")[0] or request)))
         forget, looked, since, end = self.forget(), 0, 0, time.monotonic() + LONGEST_S
-        for began, found in self._segments(names, until):
+        for began, found in self.newest(lambda file: _of_file(file, names), lambda data: bearing(data, names), until):
             about = None
             if found is not None:
                 looked, since = looked + 1, min(since or began, began) if began else since
@@ -113,16 +113,25 @@ class Answers:
                 return Looked(about, looked, since)
         return Looked(None, looked, since)
 
-    def _segments(self, names: Sequence[str], until: Instant | None) -> Iterator[tuple[Instant, list[wal.LogRecord] | None]]:
-        """When each segment began (a sealed one: ended), and its records that bear one of these ids, the newest segments first. None: it is damaged, which
-        keeps none of the others from being read.
+    def newest(
+        self,
+        of_file: Callable[[wal.SegmentFile], list[wal.LogRecord]],
+        of_sealed: Callable[[bytes], list[wal.LogRecord]],
+        until: Instant | None,
+        since: Instant = 0,
+    ) -> Iterator[tuple[Instant, list[wal.LogRecord] | None]]:
+        """When each segment began (a sealed one: ended), and what is read of it, the newest segments first. None: it is damaged, which keeps none of the
+        others from being read. What was full before `since` is left out.
         """
+        before: set[str] = set()
         listed = sorted(self.files(), key=lambda file: -file.number)
         there = {(file.gateway, file.number) for file in listed}
         for file in listed:
+            if file.gateway in before:
+                continue
             try:
                 began = _began(file)
-                found = _of_file(file, names) if until is None or began <= until else None
+                found = of_file(file) if until is None or began <= until else None
             except FileNotFoundError:
                 # sealed meanwhile: it is a blob by now
                 there.discard((file.gateway, file.number))
@@ -130,12 +139,14 @@ class Answers:
             except Corrupt:
                 yield 0, None
                 continue
+            if began <= since:
+                before.add(file.gateway)
             if found is not None:
                 yield began, found
-        rows = [row for row in _begun(self.sealed(), until) if (row.gateway, row.number) not in there]
+        rows = [row for row in _begun(self.sealed(), until) if (row.gateway, row.number) not in there and row.last >= since]
         for row in sorted(rows, key=lambda row: -row.last)[:MOST]:
             try:
-                found = bearing(self.blob(row.parquet_sha256), names)
+                found = of_sealed(self.blob(row.parquet_sha256))
             except (NotFound, Corrupt):
                 found = None
             yield row.last, found
@@ -234,6 +245,12 @@ def _said(model: Model, why: str, rows: Sequence[Sequence[Any]] | None, names: S
     told, shown = f"{why[: raised.end()]}: {HIDDEN}" if raised else why, _told_of(model)
     unshown = [value for row in rows or () for name, value in zip_longest(names, row) if name not in shown]
     return HIDDEN if (why and not rows and not raised) or any(_bears(told, value) for value in unshown) else told
+
+
+def raised_by(model: Model, record: wal.LogRecord, names: Sequence[str]) -> str:
+    """The class of the exception that an error in the log tells of, where that says nothing that is not shown; empty: none. names: the fields of its rows."""
+    found = _RAISED.search(_said(model, str((record.marks or {}).get("why", "")), record.input, names))
+    return found[1] if found else ""
 
 
 def _bears(text: str, value: Any) -> bool:

@@ -13,11 +13,12 @@ from flyball.incidents import messages
 from flyball.incidents.threads import joint
 from flyball.ledger.bounds import clipped
 from flyball.loop.findings import alerts_of, incidents_of
+from flyball.loop.nextstep import can_go_back, made_urgent
 from flyball.loop.together import Peer, Together, told_with
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event, Record, State
 from flyball.records.deliveries import OUTBOX, SAID, AlertDelivered, AlertQueued, AlertUndelivered, Message, SaidRow, outbox_key
-from flyball.records.incidents import IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.mutes import is_muted, mutes_of
 
 
@@ -41,6 +42,7 @@ def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, rout
     incidents = {row.incident: row for row in incidents_of(state, command.model)}
     alerts = alerts_of(state, command.model)
     muted, together = mutes_of(state, command.model, now), Together(state, routes, peers, now)
+    models = {peer.incident: peer.model for peer in peers}
     events: list[Event] = []
     for row in incidents.values():
         for route in _routes(row.incident, own, said):
@@ -51,8 +53,17 @@ def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, rout
             thread = together.thread(row, model, route, told)
             if thread is None:
                 continue
+            rows = [row, *(other for each in thread.others if (other := state.get(INCIDENTS, each)) is not None)]
             found = messages.of_incident(
-                thread.row, told, model, now, muted=thread.muted or route != own, link=routes.link, others=thread.others
+                thread.row,
+                told,
+                model,
+                now,
+                muted=thread.muted or route != own,
+                link=routes.link,
+                others=thread.others,
+                back=can_go_back(state, thread.row),
+                raised=made_urgent(state, rows, models | {row.incident: model}) if told is not None and not told.urgent else None,
             )
             events += [AlertQueued(route=route, said=each) for each in found]
     for alert in alerts.values():

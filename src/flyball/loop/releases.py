@@ -257,33 +257,44 @@ def decide_rollback(
         moved = move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
         settled = settle(state, command.model, "rollback", "accepted", command.reason)
         return with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
+    refused = no_way_back(state, command.model, elsewhere=is_elsewhere(model))
+    if refused is not None or row is None:
+        return refused or ()
+    changed = ChampionChanged(model=command.model, version=row.former, former=row.champion, rollback=True, reason=command.reason)
+    settled = settle(state, command.model, "rollback", "accepted", command.reason)
+    return with_route(state, [changed, *settled], now, model=model, folds=folds, signatures=signatures)
+
+
+def no_way_back(state: State, model: str, *, elsewhere: bool = False) -> Refusal | None:
+    """Why a rollback of a model would be refused now; None: a rollout can be left, or the former champion can come back. elsewhere: the model is served there."""
+    row, active = state.get(MODELS, model), active_rollout(state, model)
     if active is not None:
+        if active.champion:
+            return None
         return Refusal(
             code="refused",
-            what=f"{command.model} has no version to go back to: {active.rollout} is its first release",
+            what=f"{model} has no version to go back to: {active.rollout} is its first release",
             why="without it nobody would answer",
             fix=f"flyball rollouts abort {active.rollout} ends it, as long as it does not answer yet",
         )
-    target = state.get(VERSIONS, f"{command.model}/{row.former}") if row is not None and row.former else None
-    if row is None and is_elsewhere(model):
+    if row is None and elsewhere:
         return Refusal(
             code="refused",
-            what=f"{command.model} is served elsewhere: flyball has no version of it to go back to",
+            what=f"{model} is served elsewhere: flyball has no version of it to go back to",
             why="whoever serves it decides which version answers",
             fix="take the former version back there; its predictions name it, and it is watched as it was",
         )
+    target = state.get(VERSIONS, f"{model}/{row.former}") if row is not None and row.former else None
     if row is None or not row.champion or target is None:
         return Refusal(
             code="not-found",
-            what=f"{command.model} has no former champion to go back to",
+            what=f"{model} has no former champion to go back to",
             why="only a version that was champion before can come back in one step",
-            fix=f"flyball models list {command.model}; then flyball release {command.model}@VERSION",
+            fix=f"flyball models list {model}; then flyball release {model}@VERSION",
         )
     if target.state not in (VersionState.DEPLOYED, VersionState.RETIRED, VersionState.ELIGIBLE):
-        return Refusal(code="refused", what=f"{command.model}@{target.version} is {target.state.value} and cannot come back")
-    changed = ChampionChanged(model=command.model, version=target.version, former=row.champion, rollback=True, reason=command.reason)
-    settled = settle(state, command.model, "rollback", "accepted", command.reason)
-    return with_route(state, [changed, *settled], now, model=model, folds=folds, signatures=signatures)
+        return Refusal(code="refused", what=f"{model}@{target.version} is {target.state.value} and cannot come back")
+    return None
 
 
 def against_way_back(state: State, row: ModelRow, now: Instant) -> tuple[str, str]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MOST_ACTIONS = 20
 _FORM = "WHAT; OWNER; DUE"
 _MARKS = re.compile(r"[\\`*\[\]<>|&~]")
-_BEGINS = re.compile(r"^(\d*)([#=_+.)-])")
-"""What begins a heading, a list, or a rule at the beginning of a line."""
+_BEGINS = re.compile(r"^(\d+(?=[.)]))?([#=_+.)-])")
+"""What begins a heading, a list, or a rule at the beginning of a line; a hyphen after digits begins none."""
 _SO = 'such as "watch the feed\'s schema; ana; 14d"'
 
 

@@ -9,7 +9,7 @@ from flyball.clock import to_second
 from flyball.declare.change_window import CLOSED
 from flyball.ledger.bounds import counted
 from flyball.records.alerts import AlertMoved, AlertState
-from flyball.records.base import Event
+from flyball.records.base import Event, State
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
 from flyball.records.deliveries import AlertUndelivered
@@ -21,7 +21,7 @@ from flyball.records.integration import Integration
 from flyball.records.mutes import AlertMuted, AlertUnmuted
 from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
-from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
+from flyball.records.training import RUNS, RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import (
     ChampionChanged,
     VersionApproved,
@@ -39,10 +39,36 @@ Mood = Literal["plain", "good", "bad"]
 _SHOWN = 5
 
 
-def line(event: Event) -> tuple[Mood, str]:
-    """(mood, text) of an event; empty text for one that is not told."""
-    told = _of_declarations(event) or _of_training(event) or _of_rollouts(event) or _of_monitoring(event)
+def line(event: Event, model: str = "") -> tuple[Mood, str]:
+    """(mood, text) of an event; empty text for one that is not told. model: whose the run is that an event names (`model_of`)."""
+    told = _of_declarations(event) or _of_training(event, model) or _of_rollouts(event) or _of_monitoring(event)
     return told or ("plain", "")
+
+
+class Telling:
+    """Lines of events one after the other: what two of them say is said once.
+
+    An incident that opens again says what is known of it then, and an alert that it did not tell of yet may name the same cause.
+    """
+
+    def __init__(self) -> None:
+        self._causes: dict[str, str] = {}
+
+    def line(self, event: Event, state: State) -> tuple[Mood, str]:
+        """(mood, text) of the next event; empty text for one that is not told."""
+        if isinstance(event, IncidentMoved):
+            self._causes.pop(event.incident, None)
+        if isinstance(event, IncidentNoted) and event.cause and self._causes.get(event.incident) == event.cause:
+            return "plain", ""
+        if isinstance(event, IncidentOpened | IncidentNoted) and event.cause:
+            self._causes[event.incident] = event.cause
+        return line(event, model_of(state, event))
+
+
+def model_of(state: State, event: Event) -> str:
+    """The model of an event that names it by its run; empty for any other."""
+    run = state.get(RUNS, event.run) if isinstance(event, RunFailed | RunSucceeded | RunCancelled) else None
+    return run.model if run is not None else ""
 
 
 def _of_declarations(event: Event) -> tuple[Mood, str] | None:
@@ -71,16 +97,17 @@ def first_of(texts: Sequence[str], unlisted: int = 0) -> str:
     return texts[0].splitlines()[0] + more if texts and texts[0] else ""
 
 
-def _of_training(event: Event) -> tuple[Mood, str] | None:
+def _of_training(event: Event, model: str) -> tuple[Mood, str] | None:
+    of = f"{model}: " if model else ""
     match event:
         case RunQueued():
             return "plain", f"training    {event.model}: {event.reason}"
         case RunFailed():
-            return "bad", f"training    {event.run} failed: {event.why.splitlines()[0] if event.why else 'no reason was left'}"
+            return "bad", f"training    {of}{event.run} failed: {event.why.splitlines()[0] if event.why else 'no reason was left'}"
         case RunSucceeded() if event.version:
-            return "plain", f"training    {event.run} ended with version {event.version}, which was there before"
+            return "plain", f"training    {of}{event.run} ended with version {event.version}, which was there before"
         case RunCancelled():
-            return "plain", f"training    {event.run} was cancelled: {first_of((event.reason,)) or 'no reason was given'}"
+            return "plain", f"training    {of}{event.run} was cancelled: {first_of((event.reason,)) or 'no reason was given'}"
         case VersionApproved():
             return "good", f"approved    {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
         case VersionDenied():

@@ -5,10 +5,10 @@ Bounded whatever the record holds: so many events are read, and so many are told
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from flyball.clock import Instant, Span
+from flyball.clock import Instant, Span, to_second
 from flyball.declare.reads import looked_at
 from flyball.incidents.persons import COMPLAINT
 from flyball.incidents.rules import tells_of
@@ -70,14 +70,34 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     known = [other for _, other in state.scan(MODEL_INCIDENTS, f"{row.model}/") if other.incident != row.incident]
     others = [other for other in known if _is_beside(other, row, now)]
     events, unread = around(ledger, row, now)
-    found = [
-        Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
-        for recorded in events
-        if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others) and (text := _text(recorded.event))
-    ]
+    ours = (recorded for recorded in events if _is_about(state, recorded.event, row, data) and not _is_of(recorded.event, row, others))
+    found = list(_moments(ours, row.model))
     if len(found) <= FIRST + LAST:
         return Timeline(moments=tuple(found), unread=unread)
     return Timeline(moments=(*found[:FIRST], *found[-LAST:]), left_out=len(found) - FIRST - LAST, unread=unread)
+
+
+def _moments(events: Iterable[Recorded], model: str) -> Iterator[Moment]:
+    """What is told of events, in order. Of a data set's versions that come with nothing else told between them there is one moment, that of the first."""
+    fed: dict[str, list[tuple[Recorded, DataCommitted]]] = {}
+    for recorded in events:
+        if isinstance(recorded.event, DataCommitted):
+            fed.setdefault(recorded.event.version.name, []).append((recorded, recorded.event))
+        elif text := _text(recorded.event, model):
+            yield from _fed(fed)
+            fed.clear()
+            yield Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
+    yield from _fed(fed)
+
+
+def _fed(fed: Mapping[str, Sequence[tuple[Recorded, DataCommitted]]]) -> Iterator[Moment]:
+    """One moment for the versions of each data set, in the order of their first ones."""
+    for of in fed.values():
+        (first, begun), (last, ended) = of[0], of[-1]
+        more = f" … {ended.version.version}" if len(of) > 1 else ""
+        until = f" ({len(of):,} versions until {to_second(last.at)})" if len(of) > 1 else ""
+        text = f"data        {begun.version.name}@{begun.version.version}{more}, {ended.version.rows:,} rows{until}"
+        yield Moment(seq=first.seq, at=first.at, actor=first.actor, text=clipped(text, 500))
 
 
 def around(ledger: Ledger, row: IncidentRow, now: Instant) -> tuple[Iterator[Recorded], int]:
@@ -143,7 +163,7 @@ def _models(state: State, event: Event) -> Iterator[str]:
     return (row.model for row in rows if row is not None)
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, model: str) -> str:
     match event:
         case IncidentNoted():
             likely = f"likely cause: {event.causes[0].what}" if event.causes else ""
@@ -154,11 +174,9 @@ def _text(event: Event) -> str:
             return f"stale       data {event.name}: its newest row is older than {event.freshness}"
         case DataFresh():
             return f"fresh       data {event.name} is fresh again"
-        case DataCommitted():
-            return f"data        {event.version.name}@{event.version.version}, {event.version.rows:,} rows"
         case AlertMoved():
             return f"{event.target.value:<11} {event.monitor}: {event.finding.why}"
         case ProposalSettled():
             return f"{event.verdict:<11} {event.proposal}: {event.reason}"
         case _:
-            return telling.line(event)[1]
+            return telling.line(event, model)[1]

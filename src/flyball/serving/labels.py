@@ -80,8 +80,8 @@ def read_label(raw: Any, served: Served | Elsewhere, forged: Callable[[str], boo
         raise BadInput(problem.what, why=problem.why, fix=problem.fix)
     own = raw["id"]
     if not 0 < len(own) <= explain.LONGEST_ID:
-        what = f"the id has {len(own):,} characters" if own else "the id is empty"
-        raise BadInput(what, why=f"an id has 1 to {explain.LONGEST_ID}", fix="send the id of the prediction")
+        what = f"the id of the prediction has {len(own):,} characters" if own else "the id of the prediction is empty"
+        raise BadInput(what, why=f"it has 1 to {explain.LONGEST_ID} characters", fix="send the id of the prediction")
     if forged(own):
         fix = "send the id that the prediction came with"
         raise BadInput(f"{shown(own)} is not an id that this project gave", why="its tag does not verify", fix=fix, code="forged-id")
@@ -92,7 +92,9 @@ def read_label(raw: Any, served: Served | Elsewhere, forged: Callable[[str], boo
         item = str(raw[ITEM])
         if not 0 < len(item) <= explain.LONGEST_ID:
             raise BadInput(
-                f"the item has {len(item):,} characters", why=f"an item has 1 to {explain.LONGEST_ID}", fix="send an item of the list"
+                f"the item has {len(item):,} characters",
+                why=f"an item has 1 to {explain.LONGEST_ID} characters",
+                fix="send an item of the list",
             )
         own = item_id(own, item)
     return Label(own, value_of(raw["value"], served, guess=guess), _known_at(raw.get("time"), served, now), attributes)

@@ -158,8 +158,8 @@ def read_prediction(raw: Any, model: Elsewhere, now: Instant, *, guess: bool = T
 
 def _id(own: str) -> str:
     if not 0 < len(own) <= explain.LONGEST_ID:
-        what = f"the id has {len(own):,} characters" if own else "the id is empty"
-        raise BadInput(what, why=f"an id has 1 to {explain.LONGEST_ID}", fix="send an id that the label can name")
+        what = f"the id of the prediction has {len(own):,} characters" if own else "the id of the prediction is empty"
+        raise BadInput(what, why=f"it has 1 to {explain.LONGEST_ID} characters", fix="send an id that the label can name")
     if own.startswith(PREFIX):
         why = f'ids that start with "{PREFIX}" are flyball\'s own'
         raise BadInput(f"{shown(own)} cannot be a caller's id", why=why, fix="use another prefix")

@@ -123,6 +123,17 @@ def bearing(data: bytes, ids: Sequence[str]) -> list[wal.LogRecord]:
     return _opened(data, mine | (heads["kind"] == "signature")) if mine.any() else []
 
 
+def failed(data: bytes, most: int) -> list[wal.LogRecord]:
+    """The records of a sealed segment that are errors, the newest so many, and its signatures; nothing where there are none of the former. Raises Corrupt."""
+    try:
+        heads = pl.read_parquet(io.BytesIO(data), columns=["kind", "status"])
+    except pl.exceptions.PolarsError as problem:
+        raise _no_segment(problem) from None
+    errors = heads["status"] == "error"
+    errors &= errors.cum_sum(reverse=True) <= most
+    return _opened(data, errors | (heads["kind"] == "signature")) if errors.any() else []
+
+
 def _opened(data: bytes, wanted: pl.Series | None) -> list[wal.LogRecord]:
     try:
         frame = pl.read_parquet(io.BytesIO(data))

@@ -143,7 +143,9 @@ def _not_taken(given: dict[str, Any], outputs: tuple[str, ...]) -> Iterator[Prob
         why = f'ids that start with "{PREFIX}" are flyball\'s own'
         yield Problem("/id", f"{shown(request_id)} cannot be a caller's id", why, "use another prefix")
     if len(request_id) > explain.LONGEST_ID:
-        yield Problem("/id", f"the id has {len(request_id):,} characters", f"an id has {explain.LONGEST_ID} at most", "use a shorter one")
+        yield Problem(
+            "/id", f"the id of the request has {len(request_id):,} characters", f"it has {explain.LONGEST_ID} at most", "use a shorter one"
+        )
 
 
 def columns(asked: Infer, signature: Signature) -> dict[str, list[Any]]:
