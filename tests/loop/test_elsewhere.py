@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -268,6 +269,40 @@ def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_ow
     back = watched.row
     assert back is not None
     assert (back.version, back.watched, back.reference) == ("7", "7", before.reference), "of its own first days, as it was"
+
+
+def test_while_a_new_version_is_learnt_status_and_monitor_name_it_and_say_of_the_former_what_is_its_own(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*arguments: str) -> str:
+        assert run([*arguments, "--project", str(watched.root)]) == 0
+        return capsys.readouterr().out
+
+    watched.normal()
+    before = msgspec.json.decode(told("monitor", "legacy-risk", "--json"))
+    assert (before["version"], before["former"], before["quality"]["verdict"]) == ("7", None, "ok")
+    # of the new version every answer is wrong: none of them is to be told as the former's
+    rows = made(9, 300, version="8", wrong=1.1)
+    watched.send(rows)
+    watched.label(rows)
+    watched.tick()
+    watched.tick()
+    [line] = msgspec.json.decode(told("status", "--json"))["models"]
+    after = msgspec.json.decode(told("monitor", "legacy-risk", "--json"))
+    assert (line["champion"], after["version"]) == ("8", "8")
+    assert line["quality"]["value"] is after["quality"]["value"] is after["quality"]["at_release"] is line["labels"] is None
+    assert line["former"] == after["former"]
+    assert (after["former"]["version"], after["former"]["quality"]["verdict"]) == ("7", "ok")
+    n = before["quality"]["n"]
+    assert n - 60 <= after["former"]["quality"]["n"] <= n, "an hour that both answered in is neither's"
+    assert (after["former"]["quality"]["at_release"], line["labels_due"]) == (before["quality"]["at_release"], 0)
+    text, status = told("monitor", "legacy-risk"), told("status")
+    learning = "8: learning what is normal: 0 d of 7, 300 predictions of 1,000; until then it is compared with 7"
+    assert learning in text
+    assert learning in status
+    assert "legacy-risk  8   answers since" in text
+    assert "  accuracy  not known yet; 7: 0." in text
+    assert re.search(r"legacy-risk  8 .* (learning|worse) \(7: 0\.\d+ \[.*\] ok\) .* –  ", status)
 
 
 def test_what_a_former_version_answered_may_be_sent_later_and_changes_nothing(watched: Watched) -> None:

@@ -9,12 +9,11 @@ import msgspec
 from flyball.cli import common, deliveries, elsewhere, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
-from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.live_quality import Former, LiveQuality, live
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.served import environments, workers
 from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant, Span
-from flyball.declare.checks import Metric
 from flyball.declare.live import label_delay
 from flyball.errors import Corrupt, FlyballError
 from flyball.incidents.messages import next_step
@@ -28,7 +27,7 @@ from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
 from flyball.loop.telling import first_of
 from flyball.loop.waiting import Waiting, waiting
-from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
+from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import latency_ms, within
 from flyball.monitoring.usage import Price
@@ -67,6 +66,7 @@ class Line(Record, frozen=True):
     """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `requests`, `errors`, `error_rate`
     and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came, and `arrivals` how
     labels came in the last week. A share is told from FEWEST on. `cost` is what 1,000 predictions take; null where no worker was measured.
+    `quality` and `labels` are of `champion` alone; `former` is what it is compared with until what is normal for it is learnt (served elsewhere).
     """
 
     name: str
@@ -92,6 +92,7 @@ class Line(Record, frozen=True):
     kpi: str
     risk: str
     cost: Price | None = None
+    former: Former | None = None
 
 
 @app.command()
@@ -212,11 +213,13 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
     name = model.name
     kept = load(wired.ports.memory).monitor(name)
     hour = within(kept.slabs, now - _HOUR, now)
-    since = seen(Metric(main_metric(model)), kept.slabs, max(kept.released_at, 0), now)
-    whole = next((part for part in since.quality if not part.slice), None)
+    found = live(state, model, kept, now)
+    whole = next((part for part in found.counts.quality if not part.slice), None)
+    doing = filter(None, (elsewhere.doing(state, model, kept), _doing(wired, state, model, now)))
     return msgspec.structs.replace(
-        _recorded(state, name, _doing(wired, state, model, now) or elsewhere.doing(state, model, kept)),
-        quality=quality(state, model, kept, since),
+        _recorded(state, name, "; ".join(doing)),
+        quality=found.quality,
+        former=found.former,
         p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
         requests=hour.n,
         errors=hour.errors,
@@ -262,7 +265,7 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
             each.name,
             each.champion or "none",
             bar(each),
-            _quality(each.quality),
+            _learning(each) if each.former else _quality(each.quality),
             "–" if each.p99_ms is None else f"{number(each.p99_ms)} ms",
             _share(each.error_rate, each.errors, each.requests),
             _drift(each),
@@ -328,6 +331,12 @@ def _quality(found: LiveQuality) -> str:
         return f"{found.metric} ?"
     interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
     return f"{number(found.value)}{interval} {word}"
+
+
+def _learning(each: Line) -> str:
+    """Nothing is said yet of the version that answers; what the former one was is its own."""
+    former = f" ({each.former.version}: {_quality(each.former.quality)})" if each.former else ""
+    return f"{'worse' if each.quality.verdict == 'worse' else 'learning'}{former}"
 
 
 def _share(share: float | None, count: int, n: int) -> str:
