@@ -359,6 +359,7 @@ def _apart(dataset: Dataset, read: _Reading) -> Contract:
 def _contract(dataset: Dataset, read: _Reading) -> Contract:
     """What a data set breaks. Raises BrokenFiles where files stand apart."""
     from flyball.data.commit import scan
+    from flyball.data.contract import fix_missing
     from flyball.data.rules import is_pushed, is_timed
     from flyball.data.source import BrokenFiles, stream
     from flyball.data.sources.pushed import bounded
@@ -386,13 +387,12 @@ def _contract(dataset: Dataset, read: _Reading) -> Contract:
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
         listed = error.problems or (Problem("", error.what, error.why, error.fix),)
         return Contract(tuple(_of_source(dataset, where, item) for item in listed))
+    warned = 'its contract does not hold; on_breach="warn": used all the same'
     return Contract(
-        tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
         tuple(
-            Problem(where, one.text, 'its contract does not hold; on_breach="warn": used all the same')
-            for one in found
-            if one.severity == "warn"
+            Problem(where, one.text, "its contract does not hold", fix_missing(dataset, one)) for one in found if one.severity == "block"
         ),
+        tuple(Problem(where, one.text, warned, fix_missing(dataset, one)) for one in found if one.severity == "warn"),
     )
 
 
