@@ -243,6 +243,22 @@ def test_a_rollback_says_who_has_to(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "take the former version back there" in said
 
 
+def test_that_no_version_is_made_here_is_said_with_what_to_look_at(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: str) -> str:
+        run([*arguments, "--project", str(watched.root)])
+        return " ".join("".join(capsys.readouterr()).split())
+
+    assert "legacy-risk is served elsewhere: flyball status" in told("models", "list")
+    for verb in (["show", "legacy-risk"], ["show", "legacy-risk@7"], ["card", "legacy-risk"]):
+        said = told("models", *verb)
+        assert "legacy-risk is served elsewhere: flyball has made no version of it" in said
+        assert "flyball monitor legacy-risk" in said
+        assert "train legacy-risk" not in said
+    watched.send(made(0, 5))
+    watched.tick()
+    assert "legacy-risk@7 is served elsewhere: flyball monitor legacy-risk" in told("models", "list")
+
+
 def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_own_week_is_over(watched: Watched) -> None:
     watched.normal()
     before = watched.row
