@@ -369,6 +369,12 @@ def test_times_and_numbers_read_as_people_say_them() -> None:
     assert roughly(Span.parse("3h10m5s")) == "3 h"
     assert roughly(Span.parse("3h10m5s"), parts=2) == "3 h 10 m"
     assert roughly(Span.parse("2d5m"), parts=2) == "2 d"
+    given = ("7186s", "7140s", "134s", "120s", "59s", "89s", "3570s", "230m", "86300s", "47h", "60h", "9d20h", "2d")
+    told = [roughly(Span.parse(each)) for each in given]
+    assert told == ["2 h", "1 h 59 m", "2 m 14 s", "2 m", "59 s", "1 m 29 s", "1 h", "4 h", "1 d", "1 d 23 h", "2 d 12 h", "10 d", "2 d"]
+    assert roughly(400_000) == "0 s"
+    assert roughly(Span.parse("5d20m"), parts=2, up=True) == "5 d 1 h", "more than five days reads so"
+    assert roughly(Span.parse("5m1s"), parts=2, up=True) == "5 m 1 s"
     assert (roughly(0), ago(0, 5)) == ("0 s", "–")
     assert (number(0.7684), number(-0.05), number(14200.4)) == ("0.768", "−0.05", "14,200")
 

@@ -251,7 +251,8 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     stale = [age for age in ages(state, model) if now - age.as_of > age.freshness]
     if stale:
         oldest = min(stale, key=lambda age: age.as_of)
-        return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
+        old = roughly(now - oldest.as_of, parts=2, up=True)
+        return f"stale data: the newest row of {oldest.data} is {old} old, {oldest.freshness} at most is wanted"
     warned = (
         f"data warns: {first_of([each.text for each in data.findings], data.unlisted)}{_DATA}" if data is not None and data.findings else ""
     )
