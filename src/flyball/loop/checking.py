@@ -22,6 +22,7 @@ from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
 from flyball.declare.reads import looked_at, made_from
 from flyball.declare.routes import Routes
+from flyball.declare.rules_elsewhere import elsewhere_told
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
@@ -230,7 +231,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         problems=tuple(wrong),
         warnings=tuple(told),
         owners=owners(model),
-        implied=tuple(map(str, implied(model))),
+        implied=(*elsewhere_told(model), *map(str, implied(model))),
         when_applied=_when_applied(compiled, model, before, was),
         power=power.lines,
         request_changes=_request_changes(sent, model) if sent is not None else (),
