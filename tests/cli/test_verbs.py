@@ -329,6 +329,27 @@ class _Counting:
         return {"accepted": len(labels), "duplicates": 0, "corrected": 0, "refused": []}
 
 
+def test_all_that_is_wrong_with_labels_is_named_at_once_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = _Counting()
+    monkeypatch.setattr("flyball.cli.label.gateway", lambda *_: gateway)
+    file = tmp_path / "l.csv"
+    file.write_text("id,value,time\na,some,not-a-time\nb,x,\n,1,\nc,some,2026-01-31T12:00:00Z\n,,never\n")
+    assert run(["label", "demand", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert "4 of 5 labels cannot be used" in told
+    for line in (
+        "label 1  its time not-a-time is none",
+        "label 2  its value x is no class",
+        "label 3  it has no id, its value 1 is no class",
+        "label 5  it has no id and no value, its time never is none",
+    ):
+        assert line in told
+    assert "nothing was sent" in told
+    assert gateway.sent == []
+
+
 def test_a_label_that_is_nan_is_named_with_its_row_and_nothing_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
