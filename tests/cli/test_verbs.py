@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.ledger.verify import verify
 from flyball.serving.client import GatewayClient
+from flyball.serving.layout import Layout, write_json
+from flyball.serving.supervisor import take_lock
 from flyball.wiring import open_project
 
 
@@ -108,6 +112,32 @@ def test_a_trained_version_is_listed_and_shown(flyball, trained_project: Path) -
     document = flyball("models", "show", "demand@1.0.0", "--project", trained_project, "--json").document
     assert document["parameters"] == {"max_depth": 6, "learning_rate": 0.1}
     assert document["baseline"]["mae"]["value"] > document["metrics"]["mae"]["value"]
+
+
+def test_a_loop_that_was_started_anew_is_starting_until_its_time_is_over(flyball, new: Path) -> None:
+    layout = Layout(new / ".flyball")
+
+    def told(*, started_s: int, passed_s: int | None) -> str:
+        now = time.time_ns() // 1000
+        os.utime(layout.lock, ns=((now - started_s * 1_000_000) * 1000,) * 2)
+        layout.beat.unlink(missing_ok=True)
+        if passed_s is not None:
+            write_json(layout.beat, {"at": now - passed_s * 1_000_000})
+        return flyball("status", "--project", new).out.splitlines()[-1]
+
+    flyball("apply", "--project", new)
+    lock = take_lock(layout.lock)
+    try:
+        layout.beat.parent.mkdir(parents=True, exist_ok=True)
+        assert told(started_s=14, passed_s=300) == "loop: starting, the last pass was made 5 m ago"
+        assert told(started_s=14, passed_s=None) == "loop: starting"
+        assert flyball("status", "--project", new, "--json").document["starting"] is True
+        assert told(started_s=100, passed_s=58).endswith("ago, late: see .flyball/run/logs/control.log"), "it has passed since"
+        assert told(started_s=100, passed_s=200).endswith(", late: see .flyball/run/logs/control.log"), "its minute is over"
+        assert told(started_s=100, passed_s=None) == "loop: no pass yet, late: see .flyball/run/logs/control.log"
+    finally:
+        os.close(lock)
+    assert flyball("status", "--project", new, "--json").document["starting"] is False
 
 
 def test_status_works_where_nothing_runs(flyball, trained_project: Path, new_project: Path) -> None:

@@ -43,6 +43,7 @@ from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry.approvals import doubts
 from flyball.registry.states import RELEASABLE
+from flyball.serving.watchdog import SILENT_S
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -134,7 +135,8 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
         routed = deliveries.told(out, wired, state, now, up=up)
-        out.line(loop_text(age, up=up))
+        passes = {"up": up, "starting": up and is_starting(wired, age, now), "loop_age_s": None if age is None else round(age / 1e6, 3)}
+        out.line(loop_text(age, up=up, starting=bool(passes["starting"])))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
         document: dict[str, Any] = routed | {
@@ -151,9 +153,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "failed": _waiting(waits, "failed", "run", "why"),
             "rollouts": _waiting(waits, "rollout", "rollout", "why"),
         }
-        out.document(
-            document | spent | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)}
-        )
+        out.document(document | spent | {"detector": wired.ports.detector} | passes)
     return 0
 
 
@@ -452,11 +452,19 @@ def answer(made: ProposalRow) -> str:
     return f"flyball {made.action} {made.model}" + (f"@{made.target}" if made.action == "release" else "")
 
 
-def loop_text(age: int | None, *, up: bool) -> str:
+def is_starting(wired: Wired, age: int | None, now: Instant) -> bool:
+    """Whether no pass was made since `flyball up` was started, and it has not had the time yet that the watchdog gives it."""
+    since = wired.layout.up_age(now)
+    patience = max(wired.settings.loop_silent_s, SILENT_S) * 1_000_000
+    return age is None if since is None else (age is None or age > since) and since <= patience
+
+
+def loop_text(age: int | None, *, up: bool, starting: bool = False) -> str:
     """Whether the loop runs."""
-    if up:
-        late = age is not None and age > LOOP_FRESH
-        return (
-            "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
-        )
-    return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
+    ago_ = "" if age is None else f"{roughly(age)} ago"
+    if not up:
+        return "loop: not running" + (f", last seen {ago_}" if ago_ else "") + " (flyball up)"
+    if starting:
+        return "loop: starting" + (f", the last pass was made {ago_}" if ago_ else "")
+    late = age is None or age > LOOP_FRESH
+    return f"loop: {ago_ or 'no pass yet'}" + (", late: see .flyball/run/logs/control.log" if late else "")
