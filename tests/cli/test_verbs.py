@@ -365,15 +365,16 @@ def test_all_that_is_wrong_with_labels_is_named_at_once_and_nothing_is_sent(
     gateway = _Counting()
     monkeypatch.setattr("flyball.cli.label.gateway", lambda *_: gateway)
     file = tmp_path / "l.csv"
-    file.write_text("id,value,time\na,some,not-a-time\nb,x,\n,1,\nc,some,2026-01-31T12:00:00Z\n,,never\n")
+    file.write_text("id,value,time\na,some,not-a-time\nb,x,\n,1,\nc,some,2026-01-31T12:00:00Z\n,,never\nd,some,2026-01-31T12:00:00\n")
     assert run(["label", "demand", str(file)]) == 1
     told = capsys.readouterr().err
-    assert "4 of 5 labels cannot be used" in told
+    assert "5 of 6 labels cannot be used" in told
     for line in (
         "label 1  its time not-a-time is none",
         "label 2  its value x is no class",
         "label 3  it has no id, its value 1 is no class",
         "label 5  it has no id and no value, its time never is none",
+        'label 6  its time "2026-01-31T12:00:00" has no zone',
     ):
         assert line in told
     assert "nothing was sent" in told

@@ -17,7 +17,7 @@ from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.cli.predict import gateway, named, read_text
 from flyball.errors import BadInput, NotFound, Problem, Refused, Unauthenticated, Unavailable
-from flyball.serving.explain import moment, once
+from flyball.serving.explain import once, zoned
 
 app = common.app()
 _MOST = 1_000
@@ -137,17 +137,22 @@ def _wrong(label: object, classes: Sequence[int | str | bool] = ()) -> str:
     wrong = [f"it has no {' and no '.join(lacks)}"] if lacks else []
     if value is not None and classes and not any(one == value and isinstance(one, str) == isinstance(value, str) for one in classes):
         wrong.append(f"its value {named(str(value))} is no class")
-    if not _is_time(label.get("time")):
-        wrong.append(f"its time {named(str(label['time']))} is none")
+    if (untimely := _untimely(label.get("time"))) is not None:
+        wrong.append(untimely)
     return ", ".join(wrong)
 
 
-def _is_time(given: object) -> bool:
-    """Whether a label's time can be read; what is none at all is the time at which it comes."""
+def _untimely(given: object) -> str | None:
+    """What is wrong with a label's time; that it is none at all is right: it is the time at which it comes."""
+    if given is None:
+        return None
     try:
-        return given is None or moment(str(given)) is not None
-    except (ValueError, OverflowError, BadInput):
-        return False
+        zoned(str(given))
+    except BadInput as error:
+        return f"its time {error.what}"
+    except (ValueError, OverflowError):
+        return f"its time {named(str(given))} is none"
+    return None
 
 
 def _json(body: str, name: str) -> list[Any]:
