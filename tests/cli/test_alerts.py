@@ -143,7 +143,7 @@ def test_alerts_are_muted_and_heard_again(flyball, new: Path) -> None:
     )
     assert (muted.code, 'demand: "labels arrive" is muted until' in muted.out) == (0, True)
     status = flyball("status", "--project", new)
-    assert 'muted     demand: "labels arrive" for 1 h' in status.out
+    assert 'muted     demand: "labels arrive" for 2 h more' in status.out, "seconds later it is two hours still"
     assert "the depot moves" in status.out
     assert flyball("incidents", "unmute", "demand", "--project", new).code == 1, "all of it was not muted"
     (step,) = [line.partition("sooner: ")[2] for line in muted.out.splitlines() if "sooner: " in line]

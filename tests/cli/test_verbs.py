@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.ledger.verify import verify
 from flyball.serving.client import GatewayClient
+from flyball.serving.layout import Layout, write_json
+from flyball.serving.supervisor import take_lock
 from flyball.wiring import open_project
 
 
@@ -108,6 +112,32 @@ def test_a_trained_version_is_listed_and_shown(flyball, trained_project: Path) -
     document = flyball("models", "show", "demand@1.0.0", "--project", trained_project, "--json").document
     assert document["parameters"] == {"max_depth": 6, "learning_rate": 0.1}
     assert document["baseline"]["mae"]["value"] > document["metrics"]["mae"]["value"]
+
+
+def test_a_loop_that_was_started_anew_is_starting_until_its_time_is_over(flyball, new: Path) -> None:
+    layout = Layout(new / ".flyball")
+
+    def told(*, started_s: int, passed_s: int | None) -> str:
+        now = time.time_ns() // 1000
+        os.utime(layout.lock, ns=((now - started_s * 1_000_000) * 1000,) * 2)
+        layout.beat.unlink(missing_ok=True)
+        if passed_s is not None:
+            write_json(layout.beat, {"at": now - passed_s * 1_000_000})
+        return flyball("status", "--project", new).out.splitlines()[-1]
+
+    flyball("apply", "--project", new)
+    lock = take_lock(layout.lock)
+    try:
+        layout.beat.parent.mkdir(parents=True, exist_ok=True)
+        assert told(started_s=14, passed_s=300) == "loop: starting, the last pass was made 5 m ago"
+        assert told(started_s=14, passed_s=None) == "loop: starting"
+        assert flyball("status", "--project", new, "--json").document["starting"] is True
+        assert told(started_s=100, passed_s=58).endswith("ago, late: see .flyball/run/logs/control.log"), "it has passed since"
+        assert told(started_s=100, passed_s=200).endswith(", late: see .flyball/run/logs/control.log"), "its minute is over"
+        assert told(started_s=100, passed_s=None) == "loop: no pass yet, late: see .flyball/run/logs/control.log"
+    finally:
+        os.close(lock)
+    assert flyball("status", "--project", new, "--json").document["starting"] is False
 
 
 def test_status_works_where_nothing_runs(flyball, trained_project: Path, new_project: Path) -> None:
@@ -329,6 +359,28 @@ class _Counting:
         return {"accepted": len(labels), "duplicates": 0, "corrected": 0, "refused": []}
 
 
+def test_all_that_is_wrong_with_labels_is_named_at_once_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = _Counting()
+    monkeypatch.setattr("flyball.cli.label.gateway", lambda *_: gateway)
+    file = tmp_path / "l.csv"
+    file.write_text("id,value,time\na,some,not-a-time\nb,x,\n,1,\nc,some,2026-01-31T12:00:00Z\n,,never\nd,some,2026-01-31T12:00:00\n")
+    assert run(["label", "demand", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert "5 of 6 labels cannot be used" in told
+    for line in (
+        "label 1  its time not-a-time is none",
+        "label 2  its value x is no class",
+        "label 3  it has no id, its value 1 is no class",
+        "label 5  it has no id and no value, its time never is none",
+        'label 6  its time "2026-01-31T12:00:00" has no zone',
+    ):
+        assert line in told
+    assert "nothing was sent" in told
+    assert gateway.sent == []
+
+
 def test_a_label_that_is_nan_is_named_with_its_row_and_nothing_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -369,6 +421,12 @@ def test_times_and_numbers_read_as_people_say_them() -> None:
     assert roughly(Span.parse("3h10m5s")) == "3 h"
     assert roughly(Span.parse("3h10m5s"), parts=2) == "3 h 10 m"
     assert roughly(Span.parse("2d5m"), parts=2) == "2 d"
+    given = ("7186s", "7140s", "134s", "120s", "59s", "89s", "3570s", "230m", "86300s", "47h", "60h", "9d20h", "2d")
+    told = [roughly(Span.parse(each)) for each in given]
+    assert told == ["2 h", "1 h 59 m", "2 m 14 s", "2 m", "59 s", "1 m 29 s", "1 h", "4 h", "1 d", "1 d 23 h", "2 d 12 h", "10 d", "2 d"]
+    assert roughly(400_000) == "0 s"
+    assert roughly(Span.parse("5d20m"), parts=2, up=True) == "5 d 1 h", "more than five days reads so"
+    assert roughly(Span.parse("5m1s"), parts=2, up=True) == "5 m 1 s"
     assert (roughly(0), ago(0, 5)) == ("0 s", "–")
     assert (number(0.7684), number(-0.05), number(14200.4)) == ("0.768", "−0.05", "14,200")
 

@@ -345,5 +345,35 @@ def test_a_row_without_a_prediction_was_not_answered(folder: Folder) -> None:
     assert found == ["the row has no prediction", ""]
 
 
+def test_rows_that_were_not_answered_never_refuse_the_others_and_check_says_how_many_values_may_be_missing(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def checked() -> str:
+        capsys.readouterr()
+        run(["check", "--data", "--project", str(folder.root)])
+        return " ".join(capsys.readouterr().out.split())
+
+    folder.read()
+    before = folder.content()
+    rows_made = made(1, 50)
+    unanswered = frame(rows_made, labelled=False).with_columns(
+        pl.when(pl.col("request") == rows_made[7]["id"]).then(None).otherwise(pl.col(name)).alias(name)
+        for name in ("prediction", "score", "version")
+    )
+    unanswered.write_parquet(folder.root / "predictions" / "1.parquet")
+    assert "missing" not in checked()
+    folder.read(before)
+    assert folder.ids("answer").total() == 150
+    assert folder.ids("error")[rows_made[7]["id"]] + folder.ids("answer")[rows_made[7]["id"]] == 1
+    assert findings(folder) == []
+    # what is no answer has to be there as declared
+    (folder.root / "predictions" / "1.parquet").unlink()
+    unasked = frame(rows_made, labelled=False).with_columns(amount=pl.lit(None, dtype=pl.Float64))
+    unasked.write_parquet(folder.root / "predictions" / "2.parquet")
+    told = checked()
+    assert "amount: 50 of 150 values are missing, at most 0% may be" in told
+    assert 'columns={"amount": fb.column(float, nulls="34%", …)}' in told
+
+
 def test_a_version_has_the_characters_of_a_version() -> None:
     assert [version_of(text) for text in ("7", "a@b/c", "-x-", "", None)] == ["7", "a-b-c", "x", "unversioned", "unversioned"]

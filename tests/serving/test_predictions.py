@@ -153,6 +153,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (one(latency_ms=-1), "latency_ms is -1", "leave it out"),
     (one(latency_ms=float("nan")), "latency_ms is NaN", "leave it out"),
     (one(time="yesterday"), '"yesterday" is not a time', "2026-01-31"),
+    (one(time="2026-01-31T12:00:00"), "has no zone", "add Z"),
     (one(time="2100-01-01T00:00:00Z"), "lies in the future", "leave time out"),
     (one(time="0001-01-01T00:00:00Z"), "is too far away", "2026"),
     (one(weight=1), 'no member "weight"', "leave it out"),

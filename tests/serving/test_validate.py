@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flyball.clock import instant
 from flyball.errors import BadInput
 from flyball.records.models import Field, Signature
 from flyball.serving import explain
@@ -133,12 +134,28 @@ def test_rows_and_columns_give_the_same_rows() -> None:
         {"rows": [GOOD, GOOD], "ids": ["a", "a"]},
         {"row": GOOD, "id": 5},
         {"row": GOOD, "time": "noon"},
+        {"row": GOOD, "time": "2026-01-31T12:00:00"},
         {"row": 5},
     ],
 )
 def test_a_request_of_the_wrong_shape_is_refused(body: object) -> None:
     with pytest.raises(BadInput):
         READER.read(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00+01:00", "2026-01-31T07:00:00-05:00", "2026-01-31 12:00:00.000Z", "20260131T120000Z"],
+)
+def test_a_time_is_read_with_its_zone(text: str) -> None:
+    assert explain.zoned(text) == instant("2026-01-31T12:00:00Z")
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T12:00:00", "2026-01-31 12:00", "20260131T120000", "2026-01-31"])
+def test_a_time_without_a_zone_is_refused_and_says_what_to_add(text: str) -> None:
+    with pytest.raises(BadInput, match="has no zone") as raised:
+        explain.zoned(text)
+    assert raised.value.fix == "add Z for UTC, or an offset such as +01:00"
 
 
 SCALARS = st.one_of(

@@ -369,6 +369,7 @@ def token_answer(row: TokenRow) -> answers.Token:
 def find_version(asked: Asked, state: State) -> VersionRow:
     """The version that a path names. Raises BadInput, NotFound, Refused."""
     name = _model(asked)
+    lookup.must_be_made(asked.ports, state, name)
     return lookup.version(state, parse_ref(f"{name}@{asked.path['version']}"))
 
 

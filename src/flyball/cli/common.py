@@ -201,6 +201,10 @@ def find_reference(wired: Wired, text: str) -> VersionRow:
     """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound, Refused."""
     from flyball.loop import lookup
 
+    name = text.partition("@")[0]
+    if may_see(wired, name):
+        # its versions are called as those who serve it call them
+        lookup.must_be_made(wired.ports, wired.ports.ledger.state(), name)
     ref = reference(text)
     declared(wired, ref.model)
     return lookup.version(wired.ports.ledger.state(), ref)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,8 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.cli.predict import gateway, named, read_text
-from flyball.errors import BadInput, Problem, Unavailable
-from flyball.serving.explain import once
+from flyball.errors import BadInput, NotFound, Problem, Refused, Unauthenticated, Unavailable
+from flyball.serving.explain import once, zoned
 
 app = common.app()
 _MOST = 1_000
@@ -42,7 +43,7 @@ def label(
     out = Output(as_json=as_json, quiet=quiet)
     name = common.model_name(model)
     labels_text = read_text(file)
-    labels = read_labels(labels_text, file)
+    labels = _readable(labels_text, file, name, project, env)
     total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "corrected": 0, "refused": []}
     with gateway(project, env) as client:
         if _is_csv(labels_text, file):
@@ -66,6 +67,16 @@ def label(
     return 1 if refused else 0
 
 
+def _readable(text: str, file: str, model: str, project: Path, env: str) -> list[dict[str, Any]]:
+    """The labels of a file. Raises BadInput naming all that is wrong with it: where a gateway is up, values that are no class, too."""
+    try:
+        return read_labels(text, file)
+    except BadInput:
+        with suppress(NotFound, Refused, Unauthenticated, Unavailable), gateway(project, env) as client:
+            read_labels(text, file, client.schema(model)["classes"])
+        raise
+
+
 def _cut_short(error: Unavailable, sent: int, count: int) -> Unavailable:
     """The error of a later request, with what became of the labels before it."""
     if not sent:
@@ -82,7 +93,8 @@ def _cut_short(error: Unavailable, sent: int, count: int) -> Unavailable:
 def read_labels(text: str, name: str, classes: Sequence[int | str | bool] = ()) -> list[dict[str, Any]]:
     """The labels of a file in any of the three forms; in CSV a value that is one of `classes` stays what that is.
 
-    Raises BadInput naming each bad line (the first 20).
+    Raises BadInput naming each bad line (the first 20). That a value is none of `classes` is told beside what else is wrong: alone it is the
+    gateway's to refuse, which takes the others.
     """
     body = text.strip()
     csv_form = _is_csv(text, name)
@@ -90,11 +102,13 @@ def read_labels(text: str, name: str, classes: Sequence[int | str | bool] = ()) 
     fix = "columns id and value, one label a line" if csv_form else '{"id": "…", "value": 1}'
     if not found:
         raise BadInput(f"{named(name)} holds no labels", fix="columns id and value, one label a line")
-    problems = [Problem(f"label {place}", wrong) for place, one in enumerate(found, 1) if (wrong := _lacks(one))]
-    if problems:
+    if any(map(_wrong, found)):
+        told = ((place, _wrong(one, classes)) for place, one in enumerate(found, 1))
+        problems = [Problem(f"label {place}", wrong) for place, wrong in told if wrong]
         more = [Problem("", f"and {len(problems) - _SHOWN:,} more labels")] if len(problems) > _SHOWN else []
         what = f"{named(name)}: {len(problems)} of {len(found)} labels cannot be used"
-        raise BadInput(what, why="a label needs an id and a value", fix=fix, problems=(*problems[:_SHOWN], *more))
+        why = "a label needs an id and a value; its time, if it has one, is RFC 3339"
+        raise BadInput(what, why=why, fix=f"{fix}; nothing was sent", problems=(*problems[:_SHOWN], *more))
     return found
 
 
@@ -114,12 +128,31 @@ def _is_csv(text: str, name: str) -> bool:
     return form == ".csv" or (not form and text.strip()[:1] not in ("{", "["))
 
 
-def _lacks(label: object) -> str:
-    """What a label has not; empty if it has all."""
+def _wrong(label: object, classes: Sequence[int | str | bool] = ()) -> str:
+    """What is wrong with a label, all of it; empty if nothing is."""
     if not isinstance(label, dict):
         return "it is no object"
-    lacks = [part for part, there in (("id", str(label.get("id") or "")), ("value", label.get("value") is not None)) if not there]
-    return f"it has no {' and no '.join(lacks)}" if lacks else ""
+    value, lacks = label.get("value"), [] if label.get("id") else ["id"]
+    lacks += ["value"] if value is None else []
+    wrong = [f"it has no {' and no '.join(lacks)}"] if lacks else []
+    if value is not None and classes and not any(one == value and isinstance(one, str) == isinstance(value, str) for one in classes):
+        wrong.append(f"its value {named(str(value))} is no class")
+    if (untimely := _untimely(label.get("time"))) is not None:
+        wrong.append(untimely)
+    return ", ".join(wrong)
+
+
+def _untimely(given: object) -> str | None:
+    """What is wrong with a label's time; that it is none at all is right: it is the time at which it comes."""
+    if given is None:
+        return None
+    try:
+        zoned(str(given))
+    except BadInput as error:
+        return f"its time {error.what}"
+    except (ValueError, OverflowError):
+        return f"its time {named(str(given))} is none"
+    return None
 
 
 def _json(body: str, name: str) -> list[Any]:

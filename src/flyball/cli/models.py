@@ -91,10 +91,11 @@ def list_versions(
         declared = [name for name, _ in state.scan(DECLARATIONS) if model in ("", name) and common.may_see(wired, name)]
         without = [name for name in declared if not lookup.roles(state, name).newest]
         for name in [] if query else without:
-            there = elsewhere.version(state, name)
-            out.line(
-                f"{name}@{there}  is served elsewhere: flyball status" if there else f"{name}  has no version yet: flyball train {name}"
-            )
+            if lookup.is_unmade(wired.ports, state, name):
+                there = elsewhere.version(state, name)
+                out.line(f"{name}{there and f'@{there}'}  is served elsewhere: flyball {f'monitor {name}' if there else 'status'}")
+            else:
+                out.line(f"{name}  has no version yet: flyball train {name}")
         if query and not found:
             out.line("no version is so")
         if more:

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flyball.cli import common, estimated
+from flyball.cli import common, elsewhere, estimated
 from flyball.cli.budgets import budget_lines, document
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
-from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.live_quality import Live, LiveQuality, live
 from flyball.cli.outcomes import outcome_lines
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant, rfc3339
-from flyball.declare.checks import Metric
 from flyball.errors import NotFound
 from flyball.incidents.rules import fires_since
 from flyball.loop import lookup
@@ -22,13 +21,13 @@ from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
 from flyball.loop.outcomes import outcomes_seen
-from flyball.monitoring.checks import seen
 from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.rules import lacking
 from flyball.monitoring.slabs import within
 from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.elsewhere import ELSEWHERE
+from flyball.records.evidence import LabelsSeen
 from flyball.records.incidents import IncidentState
 from flyball.records.versions import VERSIONS
 
@@ -61,10 +60,9 @@ def monitor(
         declared = lookup.declared(wired.ports, model)
         kept = load(wired.ports.memory).monitor(model)
         if not kept.version:
-            raise NotFound(
-                f"nothing of {model} is watched yet", why="no version of it has answered", fix="flyball status says how far it is"
-            )
-        found = quality(state, declared, kept, seen(Metric(main_metric(declared)), kept.slabs, max(kept.released_at, 0), now))
+            why = elsewhere.doing(state, declared, kept) or "no version of it has answered"
+            raise NotFound(f"nothing of {model} is watched yet", why=why, fix="flyball status says how far it is")
+        found = live(state, declared, kept, now)
         alerts = [row for _, row in sorted(alerts_of(state, model).items()) if row.state in _TOLD]
         parts = _explanations(wired, state, declared, kept, alerts, now)
         budgets = budgets_of(state, declared, kept, now)
@@ -72,7 +70,9 @@ def monitor(
         open_ = [row.incident for row in incidents if row.state != IncidentState.CLOSED]
         fires = {row.key: fires_since(row, incidents) for row in alerts}
         blind = lacking(declared, kept, now)
-        _tell(out, model, kept, found, alerts, fires, parts, blind, now)
+        doing = elsewhere.doing(state, declared, kept)
+        _head(out, model, found, doing, labels_seen(kept.slabs, now), now)
+        _tell(out, alerts, fires, parts, blind, now)
         estimated.tell(out, state, [model], now)
         made = estimated.estimate_of(state, model)
         cost = cost_of(wired, model, now)
@@ -88,9 +88,11 @@ def monitor(
             out.line(f"  next      flyball incidents show {incident}")
         out.document({
             "model": model,
-            "version": kept.version,
-            "since": rfc3339(kept.released_at) if kept.released_at else None,
-            "quality": found,
+            "version": found.version,
+            "since": rfc3339(found.since) if found.since else None,
+            "quality": found.quality,
+            "former": found.former,
+            "normal": doing or None,
             "labels": labels_seen(kept.slabs, now),
             "outcomes": [dated(each) for each in brought],
             "alerts": [dated(row) | {"fires_since": rfc3339(fires[row.key])} for row in alerts],
@@ -120,23 +122,27 @@ def _explanations(
     return {column: explained(column, metric, then, slab.quality) for column in columns}
 
 
+def _head(out: Output, model: str, found: Live, doing: str, labels: LabelsSeen, now: Instant) -> None:
+    """Which version answers, how good it is, and what is still to be learnt of it."""
+    out.line(f"{model}  {found.version}   answers since {ago(found.since, now)} ago")
+    if doing:
+        out.line(f"  normal    {doing}")
+    former = found.former
+    told = _quality(found.quality) if former is None else f"not known yet; {former.version}: {_quality(former.quality)}"
+    out.line(f"  {found.quality.metric:<9} {told}")
+    if labels.coverage is not None:
+        lag = "" if labels.lag_p50_s is None else f", half of them within {roughly(round(labels.lag_p50_s * 1e6))}"
+        out.line(f"  labels    {100 * labels.coverage:.0f}% of the {labels.judged:,} rows that were due in {labels.span}{lag}")
+
+
 def _tell(
     out: Output,
-    model: str,
-    kept: MonitorState,
-    found: LiveQuality,
     alerts: list[AlertRow],
     fires: dict[str, Instant],
     parts: dict[str, Explained | None],
     blind: tuple[Finding, ...],
     now: Instant,
 ) -> None:
-    out.line(f"{model}  {kept.version}   answers since {ago(kept.released_at, now)} ago")
-    out.line(f"  {found.metric:<9} {_quality(found)}")
-    labels = labels_seen(kept.slabs, now)
-    if labels.coverage is not None:
-        lag = "" if labels.lag_p50_s is None else f", half of them within {roughly(round(labels.lag_p50_s * 1e6))}"
-        out.line(f"  labels    {100 * labels.coverage:.0f}% of the {labels.judged:,} rows that were due in {labels.span}{lag}")
     for row in alerts:
         said = "" if row.finding.severity == "none" else f"{row.finding.severity}, "
         state = out.paint(row.state.value, _PAINT[row.finding.severity])

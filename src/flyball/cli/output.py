@@ -25,6 +25,8 @@ from flyball.records.estimates import Estimate
 _COLOURS = {"good": "32", "bad": "31", "unsure": "33", "dim": "2"}
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
 _BAR = 20
+_FEW = 3
+"""Of so many of its largest unit on, the rest of a length of time says little."""
 
 
 def event_text(seq: int) -> str:
@@ -131,16 +133,21 @@ def dated(record: Record) -> dict[str, Any]:
     return values | {name: rfc3339(values[name]) if values[name] else None for name in instants}
 
 
-def roughly(span: int, *, parts: int = 1) -> str:
-    """A length of time in its largest one or two units: "2 d", "3 h 10 m", "40 s"."""
+def roughly(span: int, *, parts: int = 1, up: bool = False) -> str:
+    """A length of time (µs) in its largest unit, rounded to the nearest: "3 h", "40 s"; in two units with `parts` 2, and where it is less than three of
+    the largest: "1 h 59 m". `up`: rounded up, so that what is more than a bound reads so.
+    """
     left = abs(span)
+    place = next((place for place, (size, _) in enumerate(_UNITS) if left >= size), len(_UNITS) - 1)
+    two = parts > 1 or left < _FEW * _UNITS[place][0]
+    grain = _UNITS[min(place + two, len(_UNITS) - 1)][0]
+    left = -(-left // grain) * grain if up else (left + grain // 2) // grain * grain
+    if place and left >= _UNITS[place - 1][0]:
+        place -= 1
     out: list[str] = []
-    for size, unit in _UNITS:
+    for size, unit in _UNITS[place : place + 2]:
         count, left = divmod(left, size)
-        if count and len(out) < parts:
-            out.append(f"{count} {unit}")
-        elif out:
-            break
+        out += [f"{count} {unit}"] if count else []
     return " ".join(out) or "0 s"
 
 

@@ -9,12 +9,11 @@ import msgspec
 from flyball.cli import common, deliveries, elsewhere, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
-from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.live_quality import Former, LiveQuality, live
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.served import environments, workers
 from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant, Span
-from flyball.declare.checks import Metric
 from flyball.declare.live import label_delay
 from flyball.errors import Corrupt, FlyballError
 from flyball.loop import lookup
@@ -28,7 +27,7 @@ from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
 from flyball.loop.telling import first_of
 from flyball.loop.waiting import Waiting, waiting
-from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
+from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import latency_ms, within
 from flyball.monitoring.usage import Price
@@ -44,6 +43,7 @@ from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry.approvals import doubts
 from flyball.registry.states import RELEASABLE
+from flyball.serving.watchdog import SILENT_S
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -67,6 +67,7 @@ class Line(Record, frozen=True):
     """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `requests`, `errors`, `error_rate`
     and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came, and `arrivals` how
     labels came in the last week. A share is told from FEWEST on. `cost` is what 1,000 predictions take; null where no worker was measured.
+    `quality` and `labels` are of `champion` alone; `former` is what it is compared with until what is normal for it is learnt (served elsewhere).
     """
 
     name: str
@@ -92,6 +93,7 @@ class Line(Record, frozen=True):
     kpi: str
     risk: str
     cost: Price | None = None
+    former: Former | None = None
 
 
 @app.command()
@@ -133,7 +135,8 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
         routed = deliveries.told(out, wired, state, now, up=up)
-        out.line(loop_text(age, up=up))
+        passes = {"up": up, "starting": up and is_starting(wired, age, now), "loop_age_s": None if age is None else round(age / 1e6, 3)}
+        out.line(loop_text(age, up=up, starting=bool(passes["starting"])))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
         document: dict[str, Any] = routed | {
@@ -150,9 +153,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "failed": _waiting(waits, "failed", "run", "why"),
             "rollouts": _waiting(waits, "rollout", "rollout", "why"),
         }
-        out.document(
-            document | spent | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)}
-        )
+        out.document(document | spent | {"detector": wired.ports.detector} | passes)
     return 0
 
 
@@ -212,11 +213,13 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
     name = model.name
     kept = load(wired.ports.memory).monitor(name)
     hour = within(kept.slabs, now - _HOUR, now)
-    since = seen(Metric(main_metric(model)), kept.slabs, max(kept.released_at, 0), now)
-    whole = next((part for part in since.quality if not part.slice), None)
+    found = live(state, model, kept, now)
+    whole = next((part for part in found.counts.quality if not part.slice), None)
+    doing = filter(None, (elsewhere.doing(state, model, kept), _doing(wired, state, model, now)))
     return msgspec.structs.replace(
-        _recorded(state, name, _doing(wired, state, model, now) or elsewhere.doing(state, model, kept)),
-        quality=quality(state, model, kept, since),
+        _recorded(state, name, "; ".join(doing)),
+        quality=found.quality,
+        former=found.former,
         p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
         requests=hour.n,
         errors=hour.errors,
@@ -248,7 +251,8 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     stale = [age for age in ages(state, model) if now - age.as_of > age.freshness]
     if stale:
         oldest = min(stale, key=lambda age: age.as_of)
-        return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
+        old = roughly(now - oldest.as_of, parts=2, up=True)
+        return f"stale data: the newest row of {oldest.data} is {old} old, {oldest.freshness} at most is wanted"
     warned = (
         f"data warns: {first_of([each.text for each in data.findings], data.unlisted)}{_DATA}" if data is not None and data.findings else ""
     )
@@ -262,7 +266,7 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
             each.name,
             each.champion or "none",
             bar(each),
-            _quality(each.quality),
+            _learning(each) if each.former else _quality(each.quality),
             "–" if each.p99_ms is None else f"{number(each.p99_ms)} ms",
             _share(each.error_rate, each.errors, each.requests),
             _drift(each),
@@ -328,6 +332,12 @@ def _quality(found: LiveQuality) -> str:
         return f"{found.metric} ?"
     interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
     return f"{number(found.value)}{interval} {word}"
+
+
+def _learning(each: Line) -> str:
+    """Nothing is said yet of the version that answers; what the former one was is its own."""
+    former = f" ({each.former.version}: {_quality(each.former.quality)})" if each.former else ""
+    return f"{'worse' if each.quality.verdict == 'worse' else 'learning'}{former}"
 
 
 def _share(share: float | None, count: int, n: int) -> str:
@@ -442,11 +452,19 @@ def answer(made: ProposalRow) -> str:
     return f"flyball {made.action} {made.model}" + (f"@{made.target}" if made.action == "release" else "")
 
 
-def loop_text(age: int | None, *, up: bool) -> str:
+def is_starting(wired: Wired, age: int | None, now: Instant) -> bool:
+    """Whether no pass was made since `flyball up` was started, and it has not had the time yet that the watchdog gives it."""
+    since = wired.layout.up_age(now)
+    patience = max(wired.settings.loop_silent_s, SILENT_S) * 1_000_000
+    return age is None if since is None else (age is None or age > since) and since <= patience
+
+
+def loop_text(age: int | None, *, up: bool, starting: bool = False) -> str:
     """Whether the loop runs."""
-    if up:
-        late = age is not None and age > LOOP_FRESH
-        return (
-            "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
-        )
-    return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
+    ago_ = "" if age is None else f"{roughly(age)} ago"
+    if not up:
+        return "loop: not running" + (f", last seen {ago_}" if ago_ else "") + " (flyball up)"
+    if starting:
+        return "loop: starting" + (f", the last pass was made {ago_}" if ago_ else "")
+    late = age is None or age > LOOP_FRESH
+    return f"loop: {ago_ or 'no pass yet'}" + (", late: see .flyball/run/logs/control.log" if late else "")

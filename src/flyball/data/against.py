@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +15,7 @@ from flyball.data.contract import Checker, LastGood
 from flyball.data.contract.sets import Again
 from flyball.data.sources.access import Access
 from flyball.declare.data import Dataset, ForeignKey
+from flyball.declare.elsewhere import ANSWER
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.records.data import DatasetVersion
 from flyball.store.blobs import Blobs
@@ -36,6 +37,8 @@ class Against:
         known = {name: values for name, key in dataset.references.items() if (values := self._values(key, root, blobs)) is not None}
         before = last_good(head, blobs) if head is not None and blobs is not None else None
         now = self.now() if self.now is not None else None
+        if isinstance(root, Access) and (root.apart or root.left):
+            dataset = may_miss_answers(dataset)
         return Checker(dataset, baseline=before, now=now, known=known, again=again)
 
     def _values(self, key: ForeignKey, root: Path | Access, blobs: Blobs | None) -> pl.Series | None:
@@ -47,6 +50,14 @@ class Against:
             return pl.concat([batch[key.column].unique() for batch in source.stream(key.data, root)]).unique()
         except (BadInput, NotFound, Corrupt, pl.exceptions.ColumnNotFoundError):
             return None
+
+
+def may_miss_answers(dataset: Dataset) -> Dataset:
+    """A folder of predictions, of which a row may say nothing of what was answered: it was not. A share that is declared stays."""
+    columns = {
+        name: replace(column, nulls=1.0) if name in ANSWER and not column.nulls else column for name, column in dataset.columns.items()
+    }
+    return replace(dataset, columns=columns)
 
 
 def last_good(version: DatasetVersion, blobs: Blobs) -> LastGood:

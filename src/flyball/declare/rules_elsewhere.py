@@ -57,18 +57,19 @@ _MEANING = {
 }
 
 
+def elsewhere_told(model: Model) -> tuple[str, ...]:
+    """What a model that is served elsewhere gets, of itself; nothing of any other."""
+    if not is_elsewhere(model):
+        return ()
+    came = f'data set "{model.data.name}"' if is_folder(model) else f"POST /models/{model.name}/predictions"
+    watched = "it is watched, and nothing of it is trained, released or taken back here: whoever serves it mitigates its incidents there"
+    return (f"it is served elsewhere: its predictions come by {came}, labels by their ids; {watched}",)
+
+
 def elsewhere_doubts(model: Model) -> Iterator[Found]:
-    """What a model that is served elsewhere gets, and what it declares in vain."""
+    """What a model that is served elsewhere declares in vain, or cannot be watched as it should be without."""
     if not is_elsewhere(model):
         return
-    name = model.name
-    came = f'data set "{model.data.name}"' if is_folder(model) else f"POST /models/{name}/predictions"
-    yield Found(
-        "it has no train: it is served elsewhere",
-        f"its predictions come by {came}, labels by their ids; it is watched, and nothing of it is trained, released or taken back here: "
-        "whoever serves it mitigates its incidents there",
-        "none is needed; or let flyball make its versions: train=fb.Train(fit)",
-    )
     for argument, why in _VAIN:
         if getattr(model, argument):
             yield Found(f"{argument} of a model without train mean nothing", why, f"leave {argument} out, or declare train=fb.Train(fit)")

@@ -23,6 +23,7 @@ from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
 from flyball.declare.reads import looked_at, made_from
 from flyball.declare.routes import Routes
+from flyball.declare.rules_elsewhere import elsewhere_told
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
@@ -232,7 +233,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         problems=tuple(wrong),
         warnings=tuple(told),
         owners=owners(model),
-        implied=tuple(map(str, implied(model))),
+        implied=(*elsewhere_told(model), *map(str, implied(model))),
         when_applied=_when_applied(compiled, model, before, was),
         power=power.lines,
         request_changes=_request_changes(sent, model) if sent is not None else (),
@@ -362,6 +363,7 @@ def _apart(dataset: Dataset, read: _Reading) -> Contract:
 def _contract(dataset: Dataset, read: _Reading) -> Contract:
     """What a data set breaks. Raises BrokenFiles where files stand apart."""
     from flyball.data.commit import scan
+    from flyball.data.contract import fix_missing
     from flyball.data.rules import is_pushed, is_timed
     from flyball.data.source import BrokenFiles, stream
     from flyball.data.sources.pushed import bounded
@@ -389,13 +391,12 @@ def _contract(dataset: Dataset, read: _Reading) -> Contract:
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
         listed = error.problems or (Problem("", error.what, error.why, error.fix),)
         return Contract(tuple(_of_source(dataset, where, item) for item in listed))
+    warned = 'its contract does not hold; on_breach="warn": used all the same'
     return Contract(
-        tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
         tuple(
-            Problem(where, one.text, 'its contract does not hold; on_breach="warn": used all the same')
-            for one in found
-            if one.severity == "warn"
+            Problem(where, one.text, "its contract does not hold", fix_missing(dataset, one)) for one in found if one.severity == "block"
         ),
+        tuple(Problem(where, one.text, warned, fix_missing(dataset, one)) for one in found if one.severity == "warn"),
     )
 
 

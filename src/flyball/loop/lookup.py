@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.model import Model
 from flyball.declare.reads import looked_at
 from flyball.declare.units import near
@@ -148,6 +149,20 @@ def version(state: State, ref: ModelRef) -> VersionRow:
             fix=f"versions: {near(number, known)}" if known else f"flyball train {ref.model}",
         )
     return found
+
+
+def must_be_made(ports: Ports, state: State, name: str) -> None:
+    """Raise NotFound for a model that is served elsewhere: it has no version here."""
+    if is_unmade(ports, state, name):
+        what = f"{name} is served elsewhere: flyball has made no version of it"
+        raise NotFound(what, why="it is declared without train", fix=f"flyball monitor {name}")
+
+
+def is_unmade(ports: Ports, state: State, name: str) -> bool:
+    """Whether a model is served elsewhere, and flyball never made a version of it."""
+    row = state.get(DECLARATIONS, name)
+    model = readable(ports.library, row)[0] if row is not None and state.get(MODELS, name) is None else None
+    return model is not None and is_elsewhere(model)
 
 
 def newest_versions(state: Snapshot, sees: Callable[[str], bool]) -> Iterator[VersionRow]:

@@ -149,6 +149,15 @@ def moment(text: str) -> Instant:
     return found
 
 
+def zoned(text: str) -> Instant:
+    """The same of a `time` that a caller sends. Raises BadInput too for one without a zone: whether it is UTC or the caller's own, nobody can tell."""
+    found = moment(text)
+    clock = text[10:]
+    if not clock.endswith("Z") and "+" not in clock and "-" not in clock:
+        raise BadInput(f"{shown(text)} has no zone", why="times are RFC 3339", fix="add Z for UTC, or an offset such as +01:00")
+    return found
+
+
 def strange(given: Iterable[str], known: Collection[str], what: str, *at: str | int) -> Iterator[Problem]:
     """Members that an object does not have, with near names."""
     for name in given:

@@ -30,7 +30,7 @@ UNTOLD: Instant = 0
 """The time of a label that does not say when it was known, of a prediction that was made elsewhere: it came on its own way, and that says nothing of it."""
 
 _AHEAD = Span.parse("1d")
-"""How far a label's time may lie ahead of this machine's: clocks differ, and zones are left out. Nobody knows what is to come."""
+"""How far a label's time may lie ahead of this machine's: clocks differ, and zones are mistaken. Nobody knows what is to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _known_at(text: str | None, served: Served | Elsewhere, now: Instant) -> Ins
 def time_of(text: str, now: Instant, what: str) -> Instant:
     """The moment of a `time`, which says `what`. Raises BadInput for what is none, and for what lies ahead."""
     try:
-        at = explain.moment(text)
+        at = explain.zoned(text)
     except (ValueError, OverflowError):
         raise BadInput(f"{shown(text)} is not a time", why="times are RFC 3339", fix='write "2026-01-31T12:00:00Z"') from None
     if at > now + _AHEAD:

@@ -179,6 +179,13 @@ class Layout:
         seen = read_json(self.beat)
         return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
 
+    def up_age(self, now: int) -> int | None:
+        """µs from the start of the last `flyball up` to `now`, by the clock of the file system; None if there was none here."""
+        try:
+            return max(now - self.lock.stat().st_mtime_ns // 1000, 0)
+        except FileNotFoundError:
+            return None
+
     def output(self, process: str) -> Path:
         """What a process wrote to stdout and stderr."""
         return self.run / "logs" / f"{process}.log"

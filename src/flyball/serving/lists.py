@@ -62,7 +62,7 @@ class ListReader(RowReader):
         if self._again:
             rows = [self._second_look(row) for row in rows]
         listed = Listed(items, asked.id, asked.key)
-        return Request(rows, times=None if asked.time is None else [explain.moment(asked.time)] * len(rows), listed=listed)
+        return Request(rows, times=None if asked.time is None else [explain.zoned(asked.time)] * len(rows), listed=listed)
 
     def read_slowly(self, given: Any) -> Request:
         """Read a parsed body. Raises Unparsable, TooLarge, or BadInput with every problem."""

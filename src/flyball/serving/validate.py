@@ -118,7 +118,7 @@ class RowReader:
                 [row],
                 None if asked.id is None else [asked.id],
                 None if asked.key is None else [asked.key],
-                None if asked.time is None else [explain.moment(asked.time)],
+                None if asked.time is None else [explain.zoned(asked.time)],
             )
         except (msgspec.MsgspecError, BadInput, ValueError, OverflowError, RecursionError):
             return self._slowly(explain.parse(body))
@@ -237,7 +237,7 @@ def times_of(texts: list[str] | None, *, single: bool, problems: list[Problem]) 
     moments: list[Instant] = []
     for index, text in enumerate(texts):
         try:
-            moments.append(explain.moment(text))
+            moments.append(explain.zoned(text))
         except (BadInput, ValueError, OverflowError) as error:
             where = pointer("time") if single else pointer("times", index)
             if isinstance(error, BadInput):

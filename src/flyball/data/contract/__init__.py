@@ -2,5 +2,6 @@
 
 from flyball.data.contract.checker import Checker, findings, violations, warnings
 from flyball.data.contract.lastgood import LastGood
+from flyball.data.contract.rows import fix_missing
 
-__all__ = ["Checker", "LastGood", "findings", "violations", "warnings"]
+__all__ = ["Checker", "LastGood", "findings", "fix_missing", "violations", "warnings"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -169,6 +170,15 @@ class Nulls:
             changed = found.changed(whole, stats.nulls if stats is not None else None)
             text = f"{self._name}: {self._nulls:,} of {due:,} {what} ({found.shown()}){changed}"
             yield found.finding("nulls", self._column.on_breach, text, count=self._nulls, of=due)
+
+
+def fix_missing(dataset: Dataset, finding: Finding) -> str:
+    """What to do about values that are missing; empty where the finding is of something else."""
+    column = dataset.columns.get(finding.column)
+    if finding.rule != "nulls" or column is None or not finding.of:
+        return ""
+    share = math.ceil(100 * finding.count / finding.of)
+    return f'give every row its value, or say how many may miss it: columns={{"{finding.column}": fb.column({column.type}, nulls="{share}%", …)}}'
 
 
 def _first(series: pl.Series) -> list[int]:
