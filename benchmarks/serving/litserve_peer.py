@@ -1,6 +1,6 @@
-"""LitServe with the model, run by the Python of an environment in which it is installed: `litserve_peer.py FOLDER HOST PORT BATCH`.
+"""LitServe with the model, run by the Python of an environment in which it is installed: `litserve_peer.py FOLDER HOST PORT`.
 
-FOLDER holds `model.joblib`. BATCH: how many requests one call of the model may answer; 1 is LitServe's own default.
+FOLDER holds `model.joblib`.
 """
 
 import sys
@@ -23,21 +23,20 @@ class Scored(litserve.LitAPI):
         return np.array(request["row"])
 
     def predict(self, x):
-        """The chance of class 1 of a row, or of each of a batch."""
-        return self.model.predict_proba(np.atleast_2d(x))[:, 1]
+        """The chance of class 1."""
+        return self.model.predict_proba(x[None, :])[0, 1]
 
     def encode_response(self, output):
         """JSON."""
-        return {"score": float(np.ravel(output)[0])}
+        return {"score": float(output)}
 
 
-def main(folder: Path, host: str, port: int, batch: int) -> None:
-    # without a wait a batch is what has come meanwhile, as a worker of flyball takes it
-    api = Scored(max_batch_size=batch, batch_timeout=0.0)
+def main(folder: Path, host: str, port: int) -> None:
+    api = Scored()
     # its workers are other processes, which get the object and not the class's state
     api.folder = folder
     litserve.LitServer(api, accelerator="cpu").run(host=host, port=port, generate_client_file=False, log_level="warning")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -55,9 +55,8 @@ class Peer:
     argv: Callable[[Path, Path, int], Sequence[str]]
 
 
-def _litserve(batch: int) -> Callable[[Path, Path, int], Sequence[str]]:
-    script = str(Path(__file__).with_name("litserve_peer.py"))
-    return lambda python, folder, port: [str(python), script, str(folder), HOST, str(port), str(batch)]
+def _litserve(python: Path, folder: Path, port: int) -> Sequence[str]:
+    return [str(python), str(Path(__file__).with_name("litserve_peer.py")), str(folder), HOST, str(port)]
 
 
 def _mlserver(python: Path, folder: Path, port: int) -> Sequence[str]:
@@ -91,8 +90,7 @@ PEERS = (
         lambda body: [json.loads(body)["outputs"][0]["data"][1]],
         _mlserver,
     ),
-    Peer("LitServe", "litserve_ratio", 10, "litserve", ("litserve", "scikit-learn"), "/predict", _row, _score, _litserve(1)),
-    Peer("LitServe, batches", "litserve_ratio", 10, "litserve", ("litserve", "scikit-learn"), "/predict", _row, _score, _litserve(16)),
+    Peer("LitServe", "litserve_ratio", 10, "litserve", ("litserve", "scikit-learn"), "/predict", _row, _score, _litserve),
     Peer(
         "mlflow models serve",
         "mlflow_serve_ratio",

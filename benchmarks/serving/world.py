@@ -123,6 +123,12 @@ def first(root: Path, *, rows: int = 4_000) -> None:
     # the gateway asks for this token and the control plane takes it too
     scopes = ("--scope", "predict", "--scope", "control")
     (root / "token.txt").write_text(json.loads(command(root, "token", "create", "caller", "--role", "admin", *scopes, "--json"))["secret"])
+    # a second version is not released before everybody has the first
+    with up("first", root):
+        eventually(
+            lambda: [one["state"] for one in json.loads(command(root, "rollouts", "list", "--json"))["rollouts"]] == ["completed"],
+            "no first release",
+        )
 
 
 def second(root: Path, copy: Path, change: dict[str, str]) -> Path:
