@@ -34,8 +34,8 @@ TOLERANCE = 1e-5
 """ONNX Runtime computes with float32."""
 
 SLOW = {
-    "computes ten times": {"train=fb.Train(fit,": "train=fb.Train(fit, predict=computes,"},
-    "sleeps 10 ms a batch": {"train=fb.Train(fit,": "train=fb.Train(fit, predict=sleeps,"},
+    "computes 3 ms a batch": {"train=fb.Train(fit,": "train=fb.Train(fit, predict=computes,"},
+    "sleeps 3 ms a batch": {"train=fb.Train(fit,": "train=fb.Train(fit, predict=sleeps,"},
 }
 
 
@@ -103,9 +103,8 @@ def predicting(report: Report, plain: Server, shadow: Server, others: list[tuple
     report.bars.append(Bar.at_most("shadow_ratio", statistics.median(with_shadow) / median, 1.5, "×"))
     for peer, server, version in others:
         theirs = totals(found[server.name])
-        name = f"predict one row, beside {peer.name} {version}"
-        row = Row.of(name, "CPU µs", ours, peer=f"{statistics.median(theirs):,.0f} µs,", peer_samples=theirs)
-        report.rows.append(row)
+        row = Row.of("predict one row, process tree", "CPU µs", ours, peer=f"{peer.name} {version}", peer_samples=theirs)
+        report.rows += [Row.of(f"the same by {peer.name} {version}", "CPU µs", theirs), row]
         assert row.ratio is not None
         report.bars.append(Bar.at_least(peer.bar, row.ratio, peer.bound, "×"))
     return statistics.median(rates)
@@ -120,14 +119,14 @@ def shadowed(report: Report, root: Path) -> None:
         raise SystemExit(f"the shadow scored {share:.0%} of all requests, so its cost is not that of a shadow on every request: {kinds}")
 
 
-def waiting(report: Report, plain: Server, slow: list[Server]) -> None:
-    """The bars of latency, in an open loop at half of what the server can: of the champion alone, and beside versions that are ten times slower."""
+def waiting(report: Report, plain: Server, slow: dict[Path, Server]) -> None:
+    """The bars of latency, in an open loop at half of what the server can: of the champion alone, and beside shadows that are about ten times slower."""
     found: dict[str, list[float]] = defaultdict(list)
     middle, rates = [], []
     for _ in range(ROUNDS):
         # asked anew in each round: half of what it could on a quieter machine may be more than it can now
         rates.append(plain.call(MOST_S).rate / 2)
-        for server in (plain, *slow):
+        for server in (plain, *slow.values()):
             told = server.call(OPEN_S, rates[-1])
             found[server.name].append(told.p99_ms)
             if server is plain:
@@ -140,9 +139,11 @@ def waiting(report: Report, plain: Server, slow: list[Server]) -> None:
     ]
     report.bars.append(Bar.at_most("p99_half_load_ms", alone, 10, "ms"))
     shifts = []
-    for server in slow:
-        row = Row.of(f"  p99 of the champion, whose shadow {server.name}", "ms", found[server.name])
-        report.rows.append(row)
+    for root, server in slow.items():
+        report.rows += [
+            Row.of(f"  p99 of the champion, whose shadow {server.name}", "ms", found[server.name]),
+            Row.of("    the shadow's answer takes", "× champion's", [logged.slowness(root)]),
+        ]
         # of the same round, for the machine is not the same in all
         shifts.append(statistics.median(there / here for there, here in zip(found[server.name], found[plain.name], strict=True)))
     report.bars.append(Bar.at_most("champion_p99_shift", max(shifts), 1.2, "×"))
@@ -169,14 +170,14 @@ def run(arguments: argparse.Namespace) -> Report:
                     beside.append((peer, server, peers.version(python, peer.packages[0])))
                 rate = predicting(report, plain, shadow, beside) / 2
                 shadowed(report, copies["shadow"])
+                logged.measure(base, folder, report)
             with ExitStack() as slow:
-                servers = []
+                servers = {}
                 for name in SLOW:
-                    servers.append(slow.enter_context(world.up(name, copies[name])))
+                    servers[copies[name]] = slow.enter_context(world.up(name, copies[name]))
                     world.in_shadow(copies[name])
-                    checked(servers[-1], plain.answers(), 0.0)
+                    checked(servers[copies[name]], plain.answers(), 0.0)
                 waiting(report, plain, servers)
-            logged.measure(base, folder, report)
         changes.measure(base, folder, report, rate)
         many.measure(base, folder, report)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -40,6 +41,15 @@ def kinds(root: Path) -> Counter[str]:
     for one in records(root):
         found[one.kind] += one.rows
     return found
+
+
+def slowness(root: Path) -> float:
+    """How many times as long a shadow's answers took as those of the champion (medians, from the pick to the record)."""
+    took: dict[str, list[int]] = {"answer": [], "shadow": []}
+    for one in records(root):
+        if one.kind in took and one.status == "ok":
+            took[one.kind].append(one.answered_ns - one.picked_ns)
+    return statistics.median(took["shadow"]) / statistics.median(took["answer"])
 
 
 def measure(root: Path, folder: Path, report: Report) -> None:
