@@ -337,6 +337,16 @@ def test_what_is_mitigated_opens_again_for_its_like_and_not_for_data_that_go_wro
     assert all_of(story) == [("errors", "open"), ("stale_data", "mitigated")]
 
 
+def test_what_is_found_wrong_with_the_data_when_it_opens_again_is_its_cause() -> None:
+    story = Story()
+    story.report(found("errors"))
+    story.report(WELL)
+    story.later(4 * MINUTE)
+    story.report(found("errors"), found("schema_change", column="x"))
+    assert all_of(story) == [("errors", "open")]
+    assert story.row.cause == "schema change (x): schema_change is seen"
+
+
 def test_an_incident_that_opened_again_says_what_resolved_last_and_has_cost_what_it_did_each_time() -> None:
     story = Story(MODEL.replace(train=fb.Train(dict)))
 

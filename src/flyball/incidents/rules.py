@@ -65,7 +65,7 @@ def react(
     for gap in (True, False):
         alike = [row for row in ours if _is_gap(row.failure_mode) is gap and row.failure_mode != "complaint"]
         mine = [row for row in firing if _is_gap(_mode(row)) is gap and not _closed_already(row, alike)]
-        homes = {row.key: _home(row, alike, now) for row in mine}
+        homes = _homes(mine, alike, now)
         for current in dict.fromkeys(homes.values()):
             events += _react([row for row in mine if homes[row.key] == current], current, model, new_id)
     return tuple(events)
@@ -228,6 +228,17 @@ def _is_gap(failure_mode: str) -> bool:
 def _excess(row: AlertRow) -> float:
     effect, floor = row.finding.effect, row.finding.floor
     return abs(effect / floor) if effect is not None and floor else 0.0
+
+
+def _homes(firing: Sequence[AlertRow], incidents: Sequence[IncidentRow], now: Instant) -> dict[str, IncidentRow | None]:
+    """By key, the incident that each alert belongs to. What opens again now may be explained by what is found with it."""
+    homes = {row.key: _home(row, incidents, now) for row in firing}
+    known = ((row, homes[row.key]) for row in firing)
+    again = [home for row, home in known if home is not None and home.state in (MITIGATED, REVIEWED) and _fired(row) > home.mitigated_at]
+    return {
+        row.key: homes[row.key] or max((home for home in again if _same_cause(home, row)), key=lambda home: home.opened_at, default=None)
+        for row in firing
+    }
 
 
 def _home(alert: AlertRow, incidents: Sequence[IncidentRow], now: Instant) -> IncidentRow | None:
