@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,7 +13,7 @@ import polars as pl
 from flyball.records.models import Field
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 
-from .conftest import Loans
+from .conftest import Loans, Up, champion
 
 LOOP = """
 import flyball as fb
@@ -85,3 +88,18 @@ class Grades(Loans):
     def route(self, *arms: Arm, epoch: int = 1, **more: object) -> RouteTable:
         """The model's route."""
         return RouteTable(epoch=epoch, models={"grades": ModelRoute(signature=self.signature, arms=arms, **more)})
+
+
+@contextmanager
+def grading(root: Path) -> Iterator[Up]:
+    """A gateway and a worker that serve it."""
+    project = Grades(root)
+    artifact = project.grades()
+    up = Up(project, gateways=1)
+    try:
+        up.make(project.route(champion(artifact)))
+        yield up
+    finally:
+        code, _, err = up.stop()
+        assert code == 0
+        assert "Traceback" not in err

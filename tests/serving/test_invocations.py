@@ -28,8 +28,8 @@ from flyball.serving.layout import Layout
 from flyball.serving.table import RoutesFile, Table
 from flyball.serving.tokens import Guard, publish
 
-from .conftest import SIGNATURES, Answered, Border, Up, champion
-from .grades import Grades
+from .conftest import SIGNATURES, Answered, Border, Up
+from .grades import grading
 from .test_guard import row as token
 from .test_tritonclient import GRADES, ROWS
 
@@ -385,16 +385,8 @@ def test_no_table_whatever_it_is_causes_more_than_a_refusal_in_words() -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    project = Grades(tmp_path_factory.mktemp("grades"))
-    artifact = project.grades()
-    up = Up(project, gateways=1)
-    try:
-        up.make(project.route(champion(artifact)))
+    with grading(tmp_path_factory.mktemp("grades")) as up:
         yield up
-    finally:
-        code, _, err = up.stop()
-        assert code == 0
-        assert "Traceback" not in err
 
 
 @pytest.mark.process

@@ -14,8 +14,8 @@ from tritonclient.utils import InferenceServerException
 
 from flyball.serving import wal
 
-from .conftest import Up, champion
-from .grades import CLASSES, Grades
+from .conftest import Up
+from .grades import CLASSES, grading
 
 pytestmark = pytest.mark.process
 
@@ -31,16 +31,8 @@ GRADES = ["high", "low", "näil", "low"]
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    project = Grades(tmp_path_factory.mktemp("grades"))
-    artifact = project.grades()
-    up = Up(project, gateways=1)
-    try:
-        up.make(project.route(champion(artifact)))
+    with grading(tmp_path_factory.mktemp("grades")) as up:
         yield up
-    finally:
-        code, _, err = up.stop()
-        assert code == 0
-        assert "Traceback" not in err
 
 
 @pytest.fixture
